@@ -1,0 +1,150 @@
+"""torchvision's classification networks, cut into four stages, and their ImageNet weights."""
+
+import hashlib
+import io
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import safetensors.torch
+import torch
+import torchvision
+from torch import Tensor, nn
+
+BackboneName = Literal["resnet18", "resnet50", "mobilenet_v2"]
+
+# Channels behind each stage.
+_CHANNELS: dict[str, tuple[int, ...]] = {
+    "resnet18": (64, 128, 256, 512),
+    "resnet50": (256, 512, 1024, 2048),
+    "mobilenet_v2": (24, 32, 96, 1280),
+}
+
+# torchvision's later weights (V2 for ResNet-50 and MobileNetV2, from longer training recipes of
+# 2021) would flatter a network of 2020.
+_IMAGENET = {
+    "resnet18": "ResNet18_Weights.IMAGENET1K_V1",
+    "resnet50": "ResNet50_Weights.IMAGENET1K_V1",
+    "mobilenet_v2": "MobileNet_V2_Weights.IMAGENET1K_V1",
+}
+
+_CLASSIFIER = ("fc.", "classifier.")
+
+
+class Backbone(nn.Module):
+    """Four stages, at strides 4, 8, 16 and 32 of the image, to be run one after the other.
+
+    Within a stage, modules keep torchvision's names: a key of this module's state dict without
+    its `stages.N.` is torchvision's key.
+    """
+
+    def __init__(self, name: BackboneName, stages: list[nn.Sequential]) -> None:
+        super().__init__()
+        self.name = name
+        self.channels = _CHANNELS[name]
+        self.stages = nn.ModuleList(stages)
+
+
+def build_backbone(name: BackboneName, *, last_stride: int) -> Backbone:
+    """A backbone with torchvision's random initialisation.
+
+    With a last stride of 1 the fourth stage keeps the map of the third (16×8 at 256×128).
+    """
+    if name not in _CHANNELS:
+        raise ValueError(f"no backbone {name!r}: there are {', '.join(_CHANNELS)}")
+    if last_stride not in (1, 2):
+        raise ValueError(f"the last stride is 1 or 2, not {last_stride}")
+
+    network = torchvision.models.get_model(name, weights=None)
+    if name == "mobilenet_v2":
+        # Slices of a Sequential keep its names. Stages 1 to 3 end in a linear bottleneck: their
+        # features can be negative.
+        parts = (slice(0, 4), slice(4, 7), slice(7, 14), slice(14, 19))
+        stages = [nn.Sequential(OrderedDict(features=network.features[part])) for part in parts]
+    else:
+        stem = ("conv1", "bn1", "relu", "maxpool")
+        names = ((*stem, "layer1"), ("layer2",), ("layer3",), ("layer4",))
+        stages = [
+            nn.Sequential(OrderedDict((child, getattr(network, child)) for child in children))
+            for children in names
+        ]
+
+    if last_stride == 1:
+        # The first block of the last stage, its shortcut included, is all that strides there.
+        for module in stages[-1].modules():
+            if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
+                module.stride = (1, 1)
+    return Backbone(name, stages)
+
+
+def load_imagenet_weights(backbone: Backbone) -> None:
+    """Load torchvision's own ImageNet weights (IMAGENET1K_V1), downloaded once a machine."""
+    weights = torchvision.models.get_weight(_IMAGENET[backbone.name])
+    try:
+        state = weights.get_state_dict(progress=False, check_hash=True)
+    except Exception as error:  # a network, a disk or a broken cache fail in many ways
+        raise RuntimeError(
+            f"cannot get the ImageNet weights of {backbone.name} from {weights.url} "
+            f"({_first_line(error)}): fetch that file elsewhere, then give its path and sha256 "
+            "as the weights"
+        ) from error
+    _load_torchvision_state(backbone, state, source=weights.url)
+
+
+def load_weights_file(backbone: Backbone, path: Path, *, sha256: str) -> None:
+    """Load a torchvision state dict from a `.safetensors`, `.pth` or `.pt` file.
+
+    The file's hash is checked before anything in it is decoded. A classifier in it is ignored;
+    any other missing key, unexpected key or wrong shape raises ValueError.
+    """
+    if path.suffix not in (".safetensors", ".pth", ".pt"):
+        raise ValueError(f"{path}: weights are a .safetensors, .pth or .pt file")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such weights file")
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256.lower():
+        raise ValueError(f"{path}: its sha256 is {digest}, not the {sha256} that was asked for")
+
+    try:
+        if path.suffix == ".safetensors":
+            state = safetensors.torch.load(content)
+        else:
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle alone has half a dozen ways to fail on a broken file
+        raise ValueError(f"{path}: cannot be read as weights ({_first_line(error)})") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path}: holds something other than a state dict of tensors")
+    _load_torchvision_state(backbone, state, source=str(path))
+
+
+def _load_torchvision_state(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> None:
+    ours = backbone.state_dict()
+    own_key = {key.split(".", 2)[2]: key for key in ours}
+    given = {key: value for key, value in state.items() if not key.startswith(_CLASSIFIER)}
+
+    # Files older than torch 0.4.1 have no batch counters; with a fixed momentum nothing reads them.
+    missing = [k for k in own_key if k not in given and not k.endswith("num_batches_tracked")]
+    unexpected = [key for key in given if key not in own_key]
+    wrong = [
+        f"{key} is {list(value.shape)} and should be {list(ours[own_key[key]].shape)}"
+        for key, value in given.items()
+        if key in own_key and value.shape != ours[own_key[key]].shape
+    ]
+    offences = [
+        f"{len(keys)} {what}, first {keys[0]}"
+        for what, keys in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of a wrong shape", wrong),
+        )
+        if keys
+    ]
+    if offences:
+        raise ValueError(f"{source}: not weights of {backbone.name}: {'; '.join(offences)}")
+    backbone.load_state_dict({own_key[key]: value for key, value in given.items()}, strict=False)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

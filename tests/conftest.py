@@ -1,0 +1,85 @@
+"""Fixtures shared by the tests: a small dataset in MARS's layout, and the shared folder."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Data that lie beside a developer's checkout and are not part of the project."""
+    folder = REPOSITORY.parent / "shared"
+    if not (folder / "FACTS.md").is_file():
+        pytest.skip(f"{folder} is not here")
+    return folder
+
+
+def jpeg(seed: int, height: int = 32, width: int = 16) -> bytes:
+    """A picture whose content tells which frame it is."""
+    colour = np.random.default_rng(seed).integers(0, 256, 3)
+    pixels = np.broadcast_to(colour, (height, width, 3)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def write_mars(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a dataset in MARS's layout: 2 training and 2 test people, junk, a distractor."""
+
+    def write(
+        *, folder: str = "mars", as_zip: bool = True, compression: int = zipfile.ZIP_STORED
+    ) -> Path:
+        root = tmp_path / folder
+        (root / "info").mkdir(parents=True)
+        # (pid, camera, frames) of each tracklet, in the order of the official tables.
+        train = [(1, 1, 3), (1, 2, 5), (3, 1, 1), (3, 4, 2)]
+        test = [(-1, 1, 2), (0, 2, 3), (2, 1, 4), (2, 3, 2), (4, 1, 2), (4, 2, 3)]
+        _write_part(root, "train", train, as_zip, compression)
+        _write_part(root, "test", test, as_zip, compression)
+        query = np.array([[3, 4, 5, 6]], np.int32)
+        scipy.io.savemat(root / "info/query_IDX.mat", {"query_IDX": query})
+        return root
+
+    return write
+
+
+def _write_part(
+    root: Path, part: str, tracklets: list[tuple[int, int, int]], as_zip: bool, compression: int
+) -> None:
+    names: list[str] = []
+    table = []
+    for number, (pid, camera, frames) in enumerate(tracklets, start=1):
+        prefix = "00-1" if pid == -1 else f"{pid:04d}"
+        first = len(names) + 1
+        # Real lists start some tracklets at a later frame.
+        names += [f"{prefix}C{camera}T{number:04d}F{2 + frame:03d}.jpg" for frame in range(frames)]
+        table.append([first, len(names), pid, camera])
+    (root / f"info/{part}_name.txt").write_bytes("".join(f"{n}\r\n" for n in names).encode())
+    scipy.io.savemat(
+        root / f"info/tracks_{part}_info.mat", {f"track_{part}_info": np.array(table, np.int32)}
+    )
+    members = {f"bbox_{part}/{name[:4]}/{name}": jpeg(hash_of(name)) for name in names}
+    if as_zip:
+        with zipfile.ZipFile(root / f"bbox_{part}.zip", "w", compression) as archive:
+            for member, data in reversed(members.items()):  # order must not matter
+                archive.writestr(member, data)
+    else:
+        for member, data in members.items():
+            (root / member).parent.mkdir(parents=True, exist_ok=True)
+            (root / member).write_bytes(data)
+
+
+def hash_of(name: str) -> int:
+    """A number of a frame's name that is the same in every process."""
+    return int.from_bytes(name.encode()[-16:], "little")

@@ -1,0 +1,234 @@
+import hashlib
+import re
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import safetensors.torch
+import torch
+import torchvision
+from torchvision.models._api import WeightsEnum
+
+from cmmanet.model.backbone import build_backbone, load_imagenet_weights, load_weights_file
+
+NAMES = ["resnet18", "resnet50", "mobilenet_v2"]
+SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def run(backbone, maps):
+    for stage in backbone.stages:
+        maps = stage(maps)
+    return maps
+
+
+def torchvision_maps(network, images):
+    """The last feature map of a torchvision network, by torchvision's own code."""
+    if isinstance(network, torchvision.models.MobileNetV2):
+        return network.features(images)
+    kept = []
+    handle = network.layer4.register_forward_hook(
+        lambda module, inputs, output: kept.append(output)
+    )
+    network(images)
+    handle.remove()
+    return kept[0]
+
+
+@pytest.fixture(scope="module")
+def resnet18():
+    torch.manual_seed(0)
+    return torchvision.models.resnet18().eval()
+
+
+@pytest.fixture
+def saved(resnet18, tmp_path):
+    path = tmp_path / "resnet18.safetensors"
+    safetensors.torch.save_file(resnet18.state_dict(), path)
+    return path
+
+
+def test_channels_of_the_paper():
+    with torch.device("meta"):
+        assert build_backbone("resnet50", last_stride=2).channels == (256, 512, 1024, 2048)
+
+
+def test_no_other_backbone_or_stride():
+    with pytest.raises(ValueError, match="no backbone 'vgg16': there are resnet18, resnet50, mob"):
+        build_backbone("vgg16", last_stride=2)
+    with pytest.raises(ValueError, match="1 or 2, not 3"):
+        build_backbone("resnet18", last_stride=3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_last_stride_1_changes_no_other_convolution(name):
+    with torch.device("meta"):
+        kept, halved = (build_backbone(name, last_stride=stride) for stride in (1, 2))
+    changed = {
+        key
+        for (key, one), two in zip(kept.named_modules(), halved.modules(), strict=True)
+        if isinstance(one, torch.nn.Conv2d) and one.stride != two.stride
+    }
+    assert (
+        changed
+        == {
+            "resnet18": {"stages.3.layer4.0.conv1", "stages.3.layer4.0.downsample.0"},
+            "resnet50": {"stages.3.layer4.0.conv2", "stages.3.layer4.0.downsample.0"},
+            "mobilenet_v2": {"stages.3.features.14.conv.1.0"},
+        }[name]
+    )
+
+
+def test_mobilenet_stages_end_where_the_map_is_about_to_shrink():
+    with torch.device("meta"):
+        backbone = build_backbone("mobilenet_v2", last_stride=2)
+    blocks = [
+        [int(name) for name, _ in stage.features.named_children()] for stage in backbone.stages
+    ]
+    assert blocks == [[*range(4)], [*range(4, 7)], [*range(7, 14)], [*range(14, 19)]]
+
+
+def test_mobilenet_stages_before_the_last_go_negative():
+    torch.manual_seed(0)
+    backbone = build_backbone("mobilenet_v2", last_stride=2).eval()
+    maps = torch.randn(6, 3, 64, 32)
+    for stage in backbone.stages[:3]:
+        maps = stage(maps)
+        assert maps.min() < 0
+    assert backbone.stages[3](maps).min() >= 0
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("resnet18", ".safetensors"), ("resnet18", ".pt"), ("mobilenet_v2", ".pth")],
+)
+def test_weights_file_round_trip(name, suffix, tmp_path):
+    torch.manual_seed(0)
+    network = torchvision.models.get_model(name).eval()
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".safetensors":
+        safetensors.torch.save_file(network.state_dict(), path)
+    else:
+        torch.save(network.state_dict(), path)
+
+    backbone = build_backbone(name, last_stride=2).eval()
+    load_weights_file(backbone, path, sha256=sha256(path).upper())
+    images = torch.randn(6, 3, 64, 32)
+    with torch.inference_mode():
+        assert torch.equal(run(backbone, images), torchvision_maps(network, images))
+
+
+def test_real_weights():
+    path = SHARED / "weights" / "mobilenet_v2-imagenet-features.pth"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    backbone = build_backbone("mobilenet_v2", last_stride=2)
+    load_weights_file(
+        backbone, path, sha256="7c0df58649780856f8aef3c32bda2b65fe394fff00d1afc8204de0492e932e90"
+    )
+    loaded = {key.split(".", 2)[2]: value for key, value in backbone.state_dict().items()}
+    expected = torch.load(path, weights_only=True)
+    assert loaded.keys() == expected.keys()
+    assert all(torch.equal(value, expected[key]) for key, value in loaded.items())
+
+
+def test_weights_from_before_batch_counters(resnet18, tmp_path):
+    state = {k: v for k, v in resnet18.state_dict().items() if "num_batches_tracked" not in k}
+    path = tmp_path / "old.pth"
+    torch.save(state, path)
+    backbone = build_backbone("resnet18", last_stride=2)
+    load_weights_file(backbone, path, sha256=sha256(path))
+    assert torch.equal(backbone.stages[3].layer4[1].conv2.weight, resnet18.layer4[1].conv2.weight)
+
+
+def test_weights_of_another_backbone(saved):
+    backbone = build_backbone("mobilenet_v2", last_stride=2)
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    with pytest.raises(ValueError, match=re.escape(
+        f"{saved}: not weights of mobilenet_v2: 260 missing, first features.0.0.weight; "
+        "120 unexpected, first "
+    )) as refusal:  # fmt: skip
+        load_weights_file(backbone, saved, sha256=sha256(saved))
+    assert "\n" not in str(refusal.value)
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+
+
+def test_weights_of_wrong_shape(resnet18, tmp_path):
+    path = tmp_path / "wide.pth"
+    torch.save(resnet18.state_dict() | {"layer1.0.conv1.weight": torch.zeros(64, 64, 1, 1)}, path)
+    with pytest.raises(
+        ValueError,
+        match=r"not weights of resnet18: 1 of a wrong shape, first layer1.0.conv1.weight is "
+        r"\[64, 64, 1, 1\] and should be \[64, 64, 3, 3\]$",
+    ):
+        load_weights_file(build_backbone("resnet18", last_stride=2), path, sha256=sha256(path))
+
+
+def test_weights_of_wrong_hash_are_never_decoded(tmp_path):
+    path = tmp_path / "malicious.pth"
+    path.write_bytes(b"not decodable")
+    with pytest.raises(ValueError, match=r"its sha256 is [0-9a-f]{64}, not the 00ff that was ask"):
+        load_weights_file(build_backbone("resnet18", last_stride=2), path, sha256="00ff")
+
+
+def test_missing_weights_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.pth: no such weights file"):
+        load_weights_file(
+            build_backbone("resnet18", last_stride=2), tmp_path / "none.pth", sha256=""
+        )
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x80\x02cos\nsystem\n", b"<html>"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_undecodable_weights(content, suffix, tmp_path):
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read as weights") as refusal:
+        load_weights_file(build_backbone("resnet18", last_stride=2), path, sha256=sha256(path))
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"state_dict": {}, "epoch": 3}])
+def test_weights_that_are_no_state_dict(content, tmp_path):
+    path = tmp_path / "checkpoint.pth"
+    torch.save(content, path)
+    with pytest.raises(ValueError, match="something other than a state dict"):
+        load_weights_file(build_backbone("resnet18", last_stride=2), path, sha256=sha256(path))
+
+
+def test_weights_of_unknown_format(tmp_path):
+    with pytest.raises(ValueError, match=r"a \.safetensors, \.pth or \.pt file"):
+        load_weights_file(
+            build_backbone("resnet18", last_stride=2), tmp_path / "weights.h5", sha256=""
+        )
+
+
+def test_imagenet_weights_are_the_first_version(resnet18, monkeypatch):
+    asked = []
+
+    def get_state_dict(weights, **kwargs):
+        asked.append((str(weights), kwargs["check_hash"]))
+        return resnet18.state_dict()
+
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", get_state_dict)
+    backbone = build_backbone("resnet18", last_stride=2)
+    load_imagenet_weights(backbone)
+    assert asked == [("ResNet18_Weights.IMAGENET1K_V1", True)]
+    assert torch.equal(backbone.stages[0].conv1.weight, resnet18.conv1.weight)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_failed_download_says_what_to_do(name, monkeypatch):
+    def get_state_dict(weights, **kwargs):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", get_state_dict)
+    with torch.device("meta"):
+        backbone = build_backbone(name, last_stride=2)
+    with pytest.raises(
+        RuntimeError, match=rf"weights of {name} from https://.*{name}.*no route.*path and sha256"
+    ):
+        load_imagenet_weights(backbone)

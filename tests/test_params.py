@@ -1,0 +1,132 @@
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+from cmmanet.params import ParamsError, load_params, plans, resolve_arm
+
+PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+
+
+def changed(tmp_path: Path, **values: Any) -> Path:
+    content = copy.deepcopy(PARAMS)
+    for path, value in values.items():
+        *parents, last = path.split("__")
+        place = content
+        for key in parents:
+            place = place[key]
+        place[last] = value
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def test_committed_file_is_valid_and_a_variant_changes_only_what_it_names() -> None:
+    params = load_params(REPOSITORY / "params.yaml")
+    full = resolve_arm(params, "mars", "cmmanet-random_interval")
+    assert full.model.mam_after == (3, 4) and full.losses.concentration == 0.1
+    for arm, mams, concentration in (
+        ("baseline", (), 0.1),
+        ("single_mam", (4,), 0.0),
+        ("single_mam_con", (4,), 0.1),
+        ("multi_mam", (3, 4), 0.0),
+    ):
+        plan = resolve_arm(params, "mars", arm)
+        assert plan.model.mam_after == mams and plan.losses.concentration == concentration
+        # "Without Loss_con" keeps Loss_div.
+        assert plan.losses.diversity == 0.1
+        assert plan.optimiser == full.optimiser and plan.schedule == full.schedule
+        assert plan.sampler == "random_interval"
+    assert resolve_arm(params, "mars", "cmmanet-restricted").sampling.kind == "restricted"
+
+
+def test_paper_recipe_is_the_papers() -> None:
+    recipe = load_params(REPOSITORY / "params.yaml").recipes["paper"]
+    assert (recipe.image.height, recipe.image.width, recipe.clip.frames) == (256, 128, 6)
+    assert recipe.batch.identities * recipe.batch.clips == 28
+    assert (recipe.optimiser.lr, recipe.optimiser.weight_decay) == (2e-4, 5e-4)
+    assert (recipe.model.backbone, recipe.model.weights) == ("resnet50", "imagenet")
+    assert (recipe.model.hidden, recipe.model.last_stride) == (256, 2)
+
+
+def test_changed_sampler_changes_only_the_report_plan(tmp_path: Path) -> None:
+    before = plans(load_params(REPOSITORY / "params.yaml"))
+    after = plans(load_params(changed(tmp_path, sampler="restricted")))
+    assert {name for name in before if before[name] != after[name]} == {"report.json"}
+
+
+def test_changed_recipe_changes_only_the_arms_that_use_it(tmp_path: Path) -> None:
+    both = {"datasets": ["synthetic", "mars"]}
+    before = plans(load_params(changed(tmp_path, **both)))
+    after = plans(load_params(changed(tmp_path, **both, recipes__paper__optimiser__lr=1e-3)))
+    assert {name for name in before if before[name] != after[name]} == {
+        f"mars/{arm}.json" for arm in PARAMS["arms"]
+    }
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
+    params = load_params(changed(tmp_path, recipes__demo__optimiser__weight_decay="1e-05"))
+    assert params.recipes["demo"].optimiser.weight_decay == 1e-05
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sampler": "rnd"}, "sampler: 'rnd' is not one of random_interval, restricted"),
+        ({"foo": 1}, "params.yaml: foo: unknown key"),
+        ({"seed": -1}, "seed: input should be greater than or equal to 0, got -1"),
+        ({"datasets": []}, "datasets: "),
+        ({"datasets": ["duke"]}, "input should be 'synthetic' or 'mars', got 'duke'"),
+        ({"datasets": ["mars", "mars"]}, "'mars' stands there twice"),
+        ({"arms": ["x", "cmmanet-random_interval"]}, "arms: 'x' is neither a variant"),
+        ({"arms": ["baseline"]}, "makes 'cmmanet-random_interval' the headline"),
+        ({"arms": ["data", "cmmanet-random_interval"]}, "'data' is the name of a plan file"),
+        ({"variants__a/b": {}}, "names are of"),
+        ({"variants__baseline": {"model": {"k": 1}}}, "baseline over recipes.demo: model.k"),
+        ({"variants__baseline": {"seed": 1}}, "variants.baseline.seed: not a key of a recipe"),
+        ({"data__mars__recipe": "papr"}, "data.mars.recipe: 'papr' is not one of demo, paper"),
+        ({"data__synthetic__render__cameras": 1}, "render.cameras: .* greater than or equal"),
+        ({"data__synthetic__render__frames_max": 2}, "frames_max 2 is below frames_min 6"),
+        ({"recipes__demo__optimiser__lr": 0}, "optimiser.lr: .* greater than 0, got 0"),
+        ({"recipes__demo__optimiser__lr": float("nan")}, "optimiser.lr: .*finite"),
+        ({"recipes__demo__schedule__iterations": 50}, "milestone 80 is never reached"),
+        ({"recipes__demo__model__submodules": 5}, "5 attention submodules .* divide 32"),
+        ({"recipes__demo__model__weights": "coco"}, "'none' or 'imagenet', got 'coco'"),
+        (
+            {"recipes__demo__model__weights": {"path": "w.pth", "sha256": "0"}},
+            "weights.sha256: ",
+        ),
+        ({"recipes__demo__losses__margin": "hard"}, "losses.margin: input should be 'soft'"),
+        ({"recipes__demo__losses__triplet": "x"}, "losses.triplet: .* number"),
+        ({"recipes__demo__model__mam_after": [4, 3]}, "ascending"),
+        ({"samplers__restricted": {"kind": "uniform"}}, "samplers.restricted: .*'uniform'"),
+        ({"samplers__random_interval__max_interval": 0}, "random_interval.max_interval: "),
+    ],
+)
+def test_wrong_values_are_refused_with_their_key(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ParamsError, match=message):
+        load_params(changed(tmp_path, **change))
+
+
+def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+    file = changed(tmp_path, foo=1, seed="x", evaluate__distance="l3")
+    with pytest.raises(ParamsError) as raised:
+        load_params(file)
+    assert len(str(raised.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "- 1", "\x00"])
+def test_files_that_are_no_parameters_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=r"params\.yaml: "):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="run from the repository's root"):
+        load_params(tmp_path / "params.yaml")
