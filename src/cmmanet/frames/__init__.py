@@ -1,0 +1,1 @@
+"""Frames read in place from archives and folders, by an index."""

@@ -1,0 +1,167 @@
+import io
+import os
+import pickle
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cmmanet.frames.archive import (
+    MAX_FRAME_BYTES,
+    ArchiveError,
+    FrameColumns,
+    FrameStore,
+    list_members,
+)
+
+CONTENT = {f"part/{n}/frame{n}.jpg": bytes([n]) * (100 + n) for n in range(20)}
+
+
+def write_zip(path: Path, compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in CONTENT.items():
+            archive.writestr(name, data)
+        archive.writestr("part/notes.txt", "no image")
+    return path
+
+
+def store_of(path: Path) -> tuple[FrameStore, list[str]]:
+    members = list_members(path, ".jpg")
+    names = list(members)
+    columns = FrameColumns(
+        archive=np.zeros(len(names), np.uint8),
+        offset=np.array([members[n].offset for n in names]),
+        stored=np.array([members[n].stored for n in names]),
+        size=np.array([members[n].size for n in names]),
+        compression=np.array([members[n].compression for n in names], np.uint8),
+        name=names,
+    )
+    return FrameStore([path], columns), names
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_reads_what_zipfile_reads(tmp_path: Path, compression: int) -> None:
+    path = write_zip(tmp_path / "part.zip", compression)
+    store, names = store_of(path)
+    with zipfile.ZipFile(path) as archive:
+        expected = [archive.read(name) for name in names]
+    assert [store.read(row) for row in range(len(store))] == expected
+    assert sorted(names) == sorted(CONTENT)
+
+
+def test_folder_reads_as_the_archive_it_came_from(tmp_path: Path) -> None:
+    with zipfile.ZipFile(write_zip(tmp_path / "part.zip")) as archive:
+        archive.extractall(tmp_path / "out")
+    store, names = store_of(tmp_path / "out" / "part")
+    assert {name: store.read(row) for row, name in enumerate(names)} == CONTENT
+
+
+def test_members_with_extra_fields_and_zip64_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "part.zip"
+    with (
+        zipfile.ZipFile(path, "w") as archive,
+        archive.open(zipfile.ZipInfo("part/a.jpg"), "w", force_zip64=True) as member,
+    ):
+        member.write(b"content")
+    store, _ = store_of(path)
+    assert store.read(0) == b"content"
+
+
+def test_reads_in_threads_and_after_pickling(tmp_path: Path) -> None:
+    store, names = store_of(write_zip(tmp_path / "part.zip"))
+    store = pickle.loads(pickle.dumps(store))
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(store.read, list(range(len(names))) * 20))
+    assert read == [CONTENT[name] for name in names] * 20
+
+
+def test_reads_in_a_forked_process(tmp_path: Path) -> None:
+    store, names = store_of(write_zip(tmp_path / "part.zip"))
+    store.read(0)
+    child = os.fork()
+    if child == 0:
+        right = all(store.read(row) == CONTENT[name] for row, name in enumerate(names))
+        os._exit(0 if right else 1)
+    right = all(store.read(row) == CONTENT[name] for row, name in enumerate(names))
+    assert os.waitpid(child, 0)[1] == 0 and right
+
+
+def test_archive_cut_short_is_refused(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "part.zip")
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ArchiveError, match=r"part\.zip: no whole zip archive .* cut short"):
+        list_members(path, ".jpg")
+
+
+def test_archive_that_changes_after_indexing_is_noticed(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "part.zip")
+    store, _ = store_of(path)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(ArchiveError, match=r"frame19\.jpg in .*changed since it was indexed"):
+        store.read(19)
+
+
+def test_vanished_loose_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part/a.jpg").write_bytes(b"x")
+    store, _ = store_of(tmp_path / "part")
+    (tmp_path / "part/a.jpg").unlink()
+    with pytest.raises(ArchiveError, match=r"a\.jpg: No such file"):
+        store.read(0)
+
+
+def test_damaged_deflate_stream_is_refused(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "part.zip", zipfile.ZIP_DEFLATED)
+    member = list_members(path, ".jpg")["part/3/frame3.jpg"]
+    data = bytearray(path.read_bytes())
+    data[member.offset : member.offset + 2] = b"\xff\xff"
+    path.write_bytes(data)
+    store, names = store_of(path)
+    with pytest.raises(ArchiveError, match=r"does not inflate|another size"):
+        store.read(names.index("part/3/frame3.jpg"))
+
+
+def test_member_listed_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "part.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("part/a.jpg", b"one")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("part/a.jpg", b"two")
+    with pytest.raises(ArchiveError, match="twice"):
+        list_members(path, ".jpg")
+
+
+def test_absurd_size_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "part.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("part/a.jpg", io.BytesIO(bytes(MAX_FRAME_BYTES + 1)).getbuffer())
+    with pytest.raises(ArchiveError, match="claims 16,777,217 bytes"):
+        list_members(path, ".jpg")
+
+
+def test_encrypted_member_is_refused(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "part.zip")
+    data = bytearray(path.read_bytes())
+    central = data.index(b"PK\x01\x02")
+    data[central + 8] |= 1
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError, match="encrypted"):
+        list_members(path, ".jpg")
+
+
+def test_member_whose_header_lies_is_refused(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "part.zip")
+    data = bytearray(path.read_bytes())
+    data[:4] = b"JUNK"
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError, match="no local header"):
+        list_members(path, ".jpg")
+
+
+def test_links_in_folders_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "secret.jpg").write_bytes(b"x")
+    (tmp_path / "part/link.jpg").symlink_to(tmp_path / "secret.jpg")
+    assert list_members(tmp_path / "part", ".jpg") == {}
