@@ -1,0 +1,78 @@
+"""Training clips as a torch dataset: a pure function of the requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from cmmanet.clips.batches import ClipRequest, clip_draw
+from cmmanet.frames.archive import FrameStore
+from cmmanet.frames.decode import read_frames
+
+
+class ClipBatch(NamedTuple):
+    """Clips uint8 [B, N, 3, H, W], frames channels_last in memory, and labels int64 [B]."""
+
+    clips: Tensor
+    labels: Tensor
+
+    def pin_memory(self) -> ClipBatch:
+        """What a DataLoader calls to speed the copy to a GPU."""
+        return ClipBatch(self.clips.pin_memory(), self.labels.pin_memory())
+
+
+class ClipDataset(Dataset[ClipBatch]):
+    """Clips of the training tracklets.
+
+    A request says everything random about its clip, so that the same requests give the
+    same batch in any worker, at any time.
+    """
+
+    def __init__(
+        self,
+        store: FrameStore,
+        *,
+        first: npt.NDArray[np.int64],
+        length: npt.NDArray[np.int64],
+        pid: npt.NDArray[np.int64],
+        frames: int,
+        height: int,
+        width: int,
+        flip: bool,
+    ) -> None:
+        self.pid = pid
+        self.length = length
+        self.identities, self.label = np.unique(pid, return_inverse=True)
+        self._store = store
+        self._first = first
+        self._frames = frames
+        self._size = (height, width)
+        self._flip = flip
+
+    def __len__(self) -> int:
+        return len(self.pid)
+
+    def __getitems__(self, requests: Sequence[ClipRequest]) -> ClipBatch:
+        """Read, decode and mirror the requested clips.
+
+        Raises:
+            DecodeError: for a frame that does not decode, named with its archive.
+        """
+        rows: list[int] = []
+        mirrored: list[bool] = []
+        for request in requests:
+            length = int(self.length[request.tracklet])
+            positions, mirror = clip_draw(request, length, self._frames)
+            rows += (int(self._first[request.tracklet]) + positions).tolist()
+            mirrored.append(mirror and self._flip)
+        pixels = read_frames(self._store, rows, *self._size)
+        clips = pixels.reshape(len(requests), self._frames, *self._size, 3)
+        clips[mirrored] = clips[mirrored][..., ::-1, :]
+        labels = self.label[[request.tracklet for request in requests]]
+        return ClipBatch(torch.from_numpy(clips).permute(0, 1, 4, 2, 3), torch.from_numpy(labels))

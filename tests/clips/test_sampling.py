@@ -1,0 +1,145 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cmmanet.clips.sampling import (
+    chunk_first,
+    dense,
+    draw_interval,
+    random_interval,
+    restricted,
+)
+
+LENGTHS, FRAMES, INTERVALS = st.integers(1, 1000), st.integers(1, 12), st.integers(1, 10)
+SEEDS = st.integers(0, 2**63 - 1)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def assert_uniform(counts):
+    """Chi-square of `counts` against equal shares, at four standard deviations."""
+    counts = torch.as_tensor(counts).double()
+    freedom = len(counts) - 1
+    statistic = ((counts - counts.mean()) ** 2 / counts.mean()).sum()
+    assert abs(statistic - freedom) < 4 * (2 * freedom) ** 0.5
+
+
+def chunks(length, frames):
+    """The first and last position of each chunk that ⌊x·T/N⌋, x in [c, c+1), can give."""
+    return [(c * length // frames, -(-(c + 1) * length // frames) - 1) for c in range(frames)]
+
+
+@given(LENGTHS, FRAMES, INTERVALS, SEEDS)
+def test_random_interval(length, frames, interval, seed):
+    positions = random_interval(length, frames, interval, seeded(seed))
+    assert (positions.dtype, positions.shape) == (torch.int64, (frames,))
+    assert positions.min() >= 0
+    assert positions.max() < length
+    steps = positions.diff()
+    if length > (frames - 1) * interval:
+        assert (steps == interval).all()
+    elif length >= frames:  # the largest interval that fits
+        assert (steps == steps[0]).all()
+        assert (frames - 1) * (steps[0] + 1) >= length
+    else:
+        assert positions.tolist() == [*range(length), *[length - 1] * (frames - length)]
+    assert torch.equal(positions, random_interval(length, frames, interval, seeded(seed)))
+
+
+@pytest.mark.parametrize(
+    ("length", "frames", "interval", "starts"),
+    [
+        (20, 6, 3, 5),
+        (16, 6, 3, 1),  # T = (N-1)g + 1: it just fits
+        (15, 6, 3, 5),  # one less: g = 2
+        (6, 6, 8, 1),  # T = N: every frame
+        (7, 6, 8, 2),
+        (9, 1, 5, 9),  # N = 1: any frame
+        (3, 6, 8, 1),
+        (1, 6, 8, 1),
+        (1, 1, 1, 1),
+    ],
+)
+def test_random_interval_draws_every_start_alike(length, frames, interval, starts):
+    generator = seeded()
+    drawn = [int(random_interval(length, frames, interval, generator)[0]) for _ in range(400)]
+    assert set(drawn) == set(range(starts))  # the tracklet's first frame among them
+    if starts > 1:
+        assert_uniform([drawn.count(start) for start in range(starts)])
+
+
+def test_random_interval_reaches_the_last_frame():
+    generator = seeded()
+    assert max(int(random_interval(20, 6, 3, generator)[-1]) for _ in range(200)) == 19
+
+
+@given(LENGTHS, FRAMES, SEEDS)
+def test_restricted_takes_one_frame_of_each_chunk(length, frames, seed):
+    positions = restricted(length, frames, seeded(seed))
+    assert (positions.dtype, positions.shape) == (torch.int64, (frames,))
+    for position, (first, last) in zip(positions.tolist(), chunks(length, frames), strict=True):
+        assert first <= position <= last < length
+    assert torch.equal(positions, restricted(length, frames, seeded(seed)))
+
+
+def test_restricted_draws_alike_within_a_chunk():
+    generator = seeded()
+    drawn = torch.stack([restricted(30, 6, generator) for _ in range(1000)])
+    for c, (first, _) in enumerate(chunks(30, 6)):
+        assert_uniform((drawn[:, c] - first).bincount(minlength=5))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_restricted_on_fewer_frames_than_chunks(length):
+    generator = seeded()
+    drawn = torch.stack([restricted(length, 6, generator) for _ in range(200)])
+    assert drawn.unique().tolist() == list(range(length))
+    assert (drawn.diff(dim=1) >= 0).all()
+
+
+def test_restricted_stays_in_its_chunk_when_rounding_does_not(monkeypatch):
+    below_one = torch.nextafter(torch.tensor(1.0).double(), torch.tensor(0.0).double())
+    monkeypatch.setattr(torch, "rand", lambda frames, **_: below_one.expand(frames))
+    assert restricted(12, 6, seeded()).tolist() == [1, 3, 5, 7, 9, 11]
+    assert restricted(4, 6, seeded()).tolist() == [0, 1, 1, 2, 3, 3]
+
+
+@given(LENGTHS, FRAMES)
+def test_chunk_first(length, frames):
+    positions = chunk_first(length, frames)
+    assert positions.dtype == torch.int64
+    assert positions.tolist() == [first for first, _ in chunks(length, frames)]
+
+
+@given(LENGTHS)
+def test_dense(length):
+    assert dense(length).tolist() == list(range(length))
+
+
+def test_draw_interval_is_uniform():
+    generator = seeded()
+    drawn = [draw_interval(8, generator) for _ in range(800)]
+    assert set(drawn) == set(range(1, 9))
+    assert_uniform([drawn.count(g) for g in range(1, 9)])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: random_interval(0, 6, 1, seeded()), "length and frames .* not 0 and 6"),
+        (lambda: random_interval(5, 0, 1, seeded()), "length and frames .* not 5 and 0"),
+        (lambda: random_interval(5, 6, 0, seeded()), "interval must be at least 1, not 0"),
+        (lambda: restricted(0, 6, seeded()), "length and frames"),
+        (lambda: restricted(5, 0, seeded()), "length and frames"),
+        (lambda: chunk_first(0, 6), "length and frames"),
+        (lambda: chunk_first(5, 0), "length and frames"),
+        (lambda: dense(0), "length and frames"),
+        (lambda: draw_interval(0, seeded()), "max_interval must be at least 1, not 0"),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
