@@ -1,0 +1,53 @@
+"""What the benchmarks share: timing, and the JSON line that each of them ends with."""
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A figure that must reach `required`; `measured` is None where this machine cannot tell."""
+
+    bar: str
+    required: float
+    measured: float | None
+
+
+def median_seconds(
+    function: Callable[[], object], repeats: int, device: torch.device, warm_up: int = 1
+) -> float:
+    """Wall time of one call, the median of `repeats`, waiting for the device to finish."""
+    seconds = []
+    for call in range(warm_up + repeats):
+        start = time.perf_counter()
+        function()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        if call >= warm_up:
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def describe(device: torch.device) -> str:
+    """Name the device and what ran on it, for the figures to be read beside."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def report(benchmark: str, device: torch.device, bars: Sequence[Bar]) -> None:
+    """Print the bars as one line of JSON, the last that a benchmark prints.
+
+    `holds` is null where `measured` is.
+    """
+    rows = [
+        asdict(bar) | {"holds": None if bar.measured is None else bar.measured >= bar.required}
+        for bar in bars
+    ]
+    print(json.dumps({"benchmark": benchmark, "device": describe(device), "bars": rows}))

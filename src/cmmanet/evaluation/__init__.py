@@ -1,0 +1,1 @@
+"""Embedding tracklets and ranking them."""

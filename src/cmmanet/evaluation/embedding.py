@@ -1,0 +1,111 @@
+"""Embedding tracklets: one pass over their frames serves both kinds of test frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from cmmanet.clips.normalise import normalise
+from cmmanet.clips.sampling import chunk_first
+from cmmanet.frames.archive import FrameStore
+from cmmanet.frames.decode import read_frames
+from cmmanet.frames.index import Tracklets
+from cmmanet.model.network import CMMANet
+
+# Frames that go through the network at a time, across the bounds of tracklets: memory
+# does not depend on the longest tracklet.
+BATCH = 128
+
+
+class Embeddings(NamedTuple):
+    """Tracklet features float32 [M, D], by the frames that they average (Eq. 5)."""
+
+    dense: Tensor
+    chunk_first: Tensor
+
+
+class _Frames(Dataset[Tensor]):
+    def __init__(self, store: FrameStore, rows: Sequence[int], height: int, width: int) -> None:
+        self._store = store
+        self._rows = rows
+        self._size = (height, width)
+
+    def __len__(self) -> int:
+        return -(-len(self._rows) // BATCH)
+
+    def __getitem__(self, batch: int) -> Tensor:
+        rows = self._rows[batch * BATCH : (batch + 1) * BATCH]
+        return torch.from_numpy(read_frames(self._store, rows, *self._size)).permute(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def embed(
+    network: CMMANet,
+    store: FrameStore,
+    tracklets: Tracklets,
+    rows: Sequence[int],
+    *,
+    chunks: int,
+    height: int,
+    width: int,
+    device: torch.device,
+    precision: torch.dtype,
+    workers: int,
+    on_frames: Callable[[int], None],
+) -> Embeddings:
+    """Embed the tracklets in `rows` from every frame, and from the first of each chunk.
+
+    Both are weighted means of the same frame features, since Eq. 5 is linear.
+
+    Args:
+        network: used in evaluation mode.
+        store: where the frames are read.
+        tracklets: the tracklet table.
+        rows: which tracklets, and in which order.
+        chunks: N, the number of chunks.
+        height: of the network's input, in pixels.
+        width: of the network's input, in pixels.
+        device: where the network computes.
+        precision: of the matrix products.
+        workers: processes that decode.
+        on_frames: told the number of frames done after each batch.
+
+    Raises:
+        DecodeError: for a frame that does not decode, named with its archive.
+    """
+    network = network.to(device).to(memory_format=torch.channels_last).eval()
+    length = tracklets.length[rows]
+    start = np.cumsum(length) - length
+    frame = np.repeat(tracklets.first[rows] - start, length) + np.arange(length.sum())
+    owner = torch.from_numpy(np.repeat(np.arange(len(rows)), length))
+    dense_weight = torch.from_numpy(1 / np.repeat(length, length)).float()
+    chunk_weight = torch.cat(
+        [
+            torch.bincount(chunk_first(int(frames), chunks), minlength=int(frames)) / chunks
+            for frames in length
+        ]
+    )
+    loader = DataLoader(
+        _Frames(store, frame.tolist(), height, width),
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+    )
+    dense = torch.zeros(len(rows), network.classifier.in_features, device=device)
+    first = torch.zeros_like(dense)
+    done = 0
+    for pixels in loader:
+        part = slice(done, done + len(pixels))
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            features = network.frame_features(normalise(pixels.to(device, non_blocking=True)))
+        index = owner[part].to(device)
+        dense.index_add_(0, index, features.float() * dense_weight[part, None].to(device))
+        first.index_add_(0, index, features.float() * chunk_weight[part, None].to(device))
+        done += len(pixels)
+        on_frames(done)
+    return Embeddings(dense.cpu(), first.cpu())
