@@ -1,0 +1,148 @@
+"""Tables I–V: every published row, and under the paper's own rows what was measured here."""
+
+from cmmanet.reporting.cells import DASH, against, escape, measured, paragraph, table
+from cmmanet.reporting.conditions import conditions
+from cmmanet.reporting.published import HEADLINE, Paper, Row, Table
+from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
+from cmmanet.reporting.steps import judge_steps
+
+METRICS = {
+    "rank1": "R1",
+    "rank5": "R5",
+    "rank10": "R10",
+    "rank20": "R20",
+    "map": "mAP",
+    "map_step": "mAP (step)",
+}
+"""Each metric's column heading."""
+
+PAPER_SAMPLER = "random_interval"
+PAPER_RECIPE = "paper"
+
+PARTIAL = (
+    "only a part of the dataset was there. Other queries against another gallery make another "
+    "task, so no difference to a published value is given."
+)
+
+
+def paper_table(published: Table, plan: Planned, paper: Paper) -> str:
+    """One table of the paper with the measured rows, and what those depend on."""
+    own = own_arms(plan, paper) if _has_components(published) else []
+    parts = [
+        f"## Table {published.number}. {published.title}",
+        paragraph(escape(published.legend)),
+        table(_header(published), _rows(published, plan, own), texts=2),
+    ]
+    if HEADLINE in published.arms and plan.sampler != PAPER_SAMPLER:
+        parts.append(
+            paragraph(
+                f"The measured row is the headline arm `{plan.headline}`, trained with the "
+                f"sampler {plan.sampler}; the published row is random interval sampling."
+            )
+        )
+    for dataset in published.datasets:
+        if dataset in plan.results:
+            parts += _notes(published, plan, dataset, own)
+            parts.append(paragraph(paper.notes.get(dataset, "")))
+        else:
+            parts.append(f"{title(dataset)} was not run: it is not in `datasets` of params.yaml.")
+    return "\n\n".join(part for part in parts if part)
+
+
+def own_arms(plan: Planned, paper: Paper) -> list[str]:
+    """The user's arms that reproduce no row of the paper."""
+    known = {arm for published in paper.tables.values() for arm in published.arms}
+    planned_arms = dict.fromkeys(arm for arms in plan.results.values() for arm in arms)
+    return [arm for arm in planned_arms if arm not in known]
+
+
+def own_steps(plan: Planned, own: list[str]) -> list[tuple[str, str]]:
+    """The steps from the headline to each of the user's arms."""
+    return [(plan.headline, arm) for arm in own if arm != plan.headline]
+
+
+def _has_components(published: Table) -> bool:
+    return "baseline" in published.arms
+
+
+def _header(published: Table) -> list[str]:
+    prefixes = [
+        f"{title(column.dataset)} " if len(published.datasets) > 1 else ""
+        for column in published.columns
+    ]
+    metrics = [METRICS[column.metric] for column in published.columns]
+    return ["method", "source", *map("".join, zip(prefixes, metrics, strict=True))]
+
+
+def _rows(published: Table, plan: Planned, own: list[str]) -> list[list[str]]:
+    rows = []
+    for row in published.rows:
+        cells = [DASH if value is None else f"{value:.1f}" for value in row.values]
+        rows.append([*_names(row), *cells])
+        if row.arm is not None:
+            arm = plan.headline if row.arm == HEADLINE else row.arm
+            rows.append(_measured_row(published, plan, arm, row.values))
+    if plan.results.keys() & set(published.datasets):
+        nothing = (None,) * len(published.columns)
+        for arm in own:
+            name, source, *cells = _measured_row(published, plan, arm, nothing)
+            rows.append([name, f"{source}; not in the paper", *cells])
+    return rows
+
+
+def _names(row: Row) -> tuple[str, str]:
+    method = escape(row.method + "*" * row.optical_flow)
+    if row.reference is None:
+        return method, "the paper"
+    if row.arm is not None:
+        return f"{method} [{row.reference.number}]", "the paper"
+    return method, f"[{row.reference.number}] {row.reference.short}"
+
+
+def _measured_row(
+    published: Table, plan: Planned, arm: str, values: tuple[float | None, ...]
+) -> list[str]:
+    cells = []
+    for column, value in zip(published.columns, values, strict=True):
+        result = plan.results.get(column.dataset, {}).get(arm)
+        if result is None:
+            cells.append("not run")
+        elif value is None:
+            cells.append(measured(result, plan.test_frames, column.metric))
+        else:
+            cells.append(against(result, plan.test_frames, column.metric, value))
+    return [f"`{arm}`", f"measured{_labels(published, plan, arm)}", *cells]
+
+
+def _labels(published: Table, plan: Planned, arm: str) -> str:
+    """What sets these numbers apart from a full run of the paper's recipe."""
+    labels = []
+    for dataset in published.datasets:
+        result = plan.results.get(dataset, {}).get(arm)
+        if result is not None and (marks := _marks(result)):
+            prefix = f"{title(dataset)} " if len(published.datasets) > 1 else ""
+            labels.append(prefix + ", ".join(marks))
+    return "".join(f"; {label}" for label in labels)
+
+
+def _marks(result: ArmResult) -> list[str]:
+    recipe = result["recipe"]
+    return [
+        *(["partial data"] if result["partial"] else []),
+        *([f"recipe {recipe}"] if recipe != PAPER_RECIPE else []),
+    ]
+
+
+def _notes(published: Table, plan: Planned, dataset: str, own: list[str]) -> list[str]:
+    reproducing = [plan.headline if arm == HEADLINE else arm for arm in published.arms]
+    ran = plan.results[dataset]
+    shown = [ran[arm] for arm in dict.fromkeys([*reproducing, *own]) if arm in ran]
+    if not shown:
+        return [f"None of this table's arms was run on {title(dataset)}."]
+    with_map = any(column.metric == "map" for column in published.columns)
+    notes = [conditions(shown, plan.test_frames, with_map=with_map)]
+    steps = [*published.steps, *own_steps(plan, own)]
+    notes.append(judge_steps(steps, ran, plan.test_frames))
+    if is_partial(shown):
+        notes.append(paragraph(f"**Partial data:** {PARTIAL}"))
+    return notes

@@ -1,0 +1,162 @@
+"""The report: one Markdown page, and the headline numbers for DVC.
+
+Both are functions of the plan and its results alone: no clock, no files but the packaged
+transcription of the paper.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cmmanet.reporting.cells import DASH, bullets, distinct, paragraph, span, table
+from cmmanet.reporting.conditions import dates
+from cmmanet.reporting.dataset_tables import dataset_section
+from cmmanet.reporting.paper_tables import METRICS, PAPER_RECIPE, paper_table
+from cmmanet.reporting.published import Paper, load_published
+from cmmanet.reporting.results import TITLES, ArmResult, Planned, is_partial, planned, title
+
+READING = (
+    "**R1, R5, R10, R20**: cumulative matching characteristic (CMC), the share of queries with a "
+    "right answer among the first 1, 5, 10, 20 of the gallery, in percent.",
+    "**mAP**: mean average precision as the official MARS code computes it. With right answers at "
+    "ranks r_1 < … < r_R, AP = (1/R) Σ ½ [(i−1)/(r_i−1) + i/r_i], the first term being 1 where "
+    "r_i = 1 (trapezoid). **mAP (step)** is the other common form, AP = (1/R) Σ i/r_i. On MARS the "
+    "two differ by 0.4 to 2.2 points; the paper does not say which it reports. Differences to "
+    "published values are those of the official form.",
+    "**Test frames**: a tracklet's feature is the mean over all its frames (dense), or over the "
+    "first frame of each of N equal chunks (chunk_first). The paper does not say which it uses, "
+    "nor which distance.",
+    "**Protocol mars**: the gallery holds every test tracklet; each query leaves out junk and its "
+    "own identity in its own camera, and distractors count as wrong answers. **Protocol "
+    "two-camera**: queries from one camera, a gallery with one right answer each from the other.",
+    "**88.1 ± 0.4**: mean and sample standard deviation over trials (seeds, or splits where the "
+    "dataset has several). A number without ± comes from a single trial.",
+    "**(−0.6)**: measured minus published, in percentage points, from the mean as printed. The "
+    "paper gives no spread, so a small difference either way shows nothing.",
+    "**Steps**: the gain in R1 from one arm to the next, trial by trial. It counts as larger than "
+    "its spread where its mean exceeds its standard deviation: a rule of thumb, no test of "
+    "significance. Arms are ranked by nothing else.",
+    "Every number is of the network after its last iteration; none was chosen on test data.",
+)
+
+
+def render_tables(report: Mapping[str, Any], results: Mapping[tuple[str, str], Any]) -> str:
+    """The page reports/tables.md, from plan/report.json and the results by (dataset, arm).
+
+    Raises:
+        ValueError: a planned result is missing, or the headline is not a planned arm.
+    """
+    plan, paper = planned(report, results), load_published()
+    parts = [
+        "# CMMANet: published and measured",
+        paragraph(
+            f"Tables I–V of *{paper.title}* ({paper.authors}), every published row, and under the "
+            "paper's own rows what this repository measured. Values are percent. The colours with "
+            "which the paper marks best results are left out."
+        ),
+        _verdict(plan, paper),
+        "## Status",
+        _status(plan, paper),
+        *(paper_table(published, plan, paper) for published in paper.tables.values()),
+        *(dataset_section(dataset, plan, paper) for dataset in plan.results),
+        "## How to read these numbers",
+        bullets(READING),
+        "## Slips in the paper",
+        bullets(paper.slips),
+        "## Ambiguities",
+        "What the paper leaves open, and what is done here: see the [README](../README.md).",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def headline_metrics(
+    report: Mapping[str, Any], results: Mapping[tuple[str, str], Any]
+) -> dict[str, dict[str, Any]]:
+    """The file reports/metrics.json: the headline arm's numbers on each planned dataset.
+
+    Raises:
+        ValueError: as `render_tables`.
+    """
+    plan = planned(report, results)
+    return {dataset: _headline(arms[plan.headline], plan) for dataset, arms in plan.results.items()}
+
+
+def _headline(result: ArmResult, plan: Planned) -> dict[str, Any]:
+    frames, std = plan.test_frames, result["std"]
+    return {
+        "arm": plan.headline,
+        "test_frames": frames,
+        **{metric: result["mean"][frames][metric] for metric in METRICS},
+        "rank1_std": None if std is None else std[frames]["rank1"],
+        "trials": len(result["trials"]),
+        "partial": result["partial"],
+    }
+
+
+def _verdict(plan: Planned, paper: Paper) -> str:
+    """What of the paper was reproduced, in the page's first lines."""
+    in_paper = [dataset for dataset in TITLES if paper.tables_on(dataset)]
+    absent = [dataset for dataset in in_paper if dataset not in plan.results]
+    partial = [d for d in in_paper if d in plan.results and is_partial(plan.results[d].values())]
+    full = [dataset for dataset in in_paper if dataset not in {*absent, *partial}]
+    beyond = [dataset for dataset in plan.results if dataset not in in_paper]
+    sentences = [
+        f"**Measured and set beside the published numbers: {_listed(full)}.**"
+        if full
+        else "**No number of the paper is reproduced here yet.**"
+    ]
+    for dataset in full:
+        recipes = distinct(result["recipe"] for result in plan.results[dataset].values())
+        if recipes != PAPER_RECIPE:
+            sentences.append(f"{title(dataset)} with recipe {recipes}, not the paper's.")
+    if partial:
+        sentences.append(f"On a part of its data, hence not comparable: {_listed(partial)}.")
+    if absent:
+        sentences.append(f"Not run: {_listed(absent)}.")
+    if beyond:
+        sentences.append(
+            f"Run, though not in the paper: {_listed(beyond)}; those numbers cannot be compared "
+            "with the published ones."
+        )
+    return paragraph(" ".join(sentences))
+
+
+def _listed(datasets: Sequence[str]) -> str:
+    return " and ".join(title(dataset) for dataset in datasets)
+
+
+def _status(plan: Planned, paper: Paper) -> str:
+    datasets = [d for d in TITLES if d in plan.results or paper.tables_on(d)]
+    return table(
+        ["dataset", "in the paper", "run", "arms", "trials", "recipe", "device", "date"],
+        [
+            [
+                title(dataset),
+                ", ".join(paper.tables_on(dataset)) or "no",
+                *_run(list(plan.results.get(dataset, {}).values())),
+            ]
+            for dataset in datasets
+        ],
+        texts=8,
+    )
+
+
+def _run(arms: Sequence[ArmResult]) -> list[str]:
+    if not arms:
+        return ["not run", *[DASH] * 5]
+    return [
+        _extent(arms),
+        str(len(arms)),
+        span(len(result["trials"]) for result in arms),
+        distinct(result["recipe"] for result in arms),
+        distinct(result["environment"]["device"] for result in arms),
+        dates(arms),
+    ]
+
+
+def _extent(arms: Sequence[ArmResult]) -> str:
+    if not is_partial(arms):
+        return "in full"
+    data = next(result["data"] for result in arms if result["partial"])
+    if data["official_frames"] is None:
+        return "partial data"
+    return f"partial data: {data['found_frames']:,} of {data['official_frames']:,} frames"

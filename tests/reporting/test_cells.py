@@ -1,0 +1,53 @@
+"""Formatting: the printed arithmetic must hold for any number."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cmmanet.reporting.cells import against, escape, measured, percent, signed, span, table
+
+fractions = st.floats(min_value=0, max_value=1)
+published_values = st.integers(min_value=0, max_value=1000).map(lambda tenths: tenths / 10)
+
+
+@given(mean=fractions, std=fractions, published=published_values)
+def test_cell_arithmetic_holds(mean: float, std: float, published: float) -> None:
+    result: Any = {
+        "partial": False,
+        "mean": {"dense": {"rank1": mean}},
+        "std": {"dense": {"rank1": std}},
+    }
+    cell = against(result, "dense", "rank1", published)
+    match = re.fullmatch(r"(\d+\.\d) ± (\d+\.\d) \(([+−]?)(\d+\.\d)\)", cell)
+    assert match is not None
+    shown, spread, sign, size = match.groups()
+    assert abs(float(shown) - 100 * mean) < 0.0501
+    assert abs(float(spread) - 100 * std) < 0.0501
+    difference = float(size) * (-1 if sign == "−" else 1)
+    assert round(float(shown) - published, 1) == difference
+    assert (sign == "") == (difference == 0)
+    without = {**result, "std": None}
+    assert measured(without, "dense", "rank1") == shown
+    assert (
+        against({**result, "partial": True}, "dense", "rank1", published) == f"{shown} ± {spread}"
+    )
+
+
+@given(st.floats(min_value=-100, max_value=100))
+def test_signs(points: float) -> None:
+    text = signed(points)
+    assert re.fullmatch(r"[+−]\d+\.\d|0\.0", text)
+    assert abs(float(text.replace("−", "-")) - points) < 0.0501
+    assert "-" not in text
+
+
+def test_small_formats() -> None:
+    assert percent(-0.0001) == "0.0"
+    assert signed(-0.04) == signed(0.0) == "0.0"
+    assert span([3, 3]) == "3"
+    assert escape("CNN+RNN* | x") == r"CNN+RNN\* \| x"
+    assert table(["a", "b"], [["x", "1"]], texts=1).splitlines()[1].endswith(":|")

@@ -1,0 +1,313 @@
+"""The page and the metrics file, from made-up results."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cmmanet.reporting.published import load_published
+from cmmanet.reporting.tables import headline_metrics, render_tables
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+
+
+def tables_of(page: str) -> dict[str, list[list[str]]]:
+    """Every Markdown table by the heading above it: header first, without the rule."""
+    tables: dict[str, list[list[str]]] = {}
+    heading, section = "", ""
+    for line in page.splitlines():
+        if line.startswith("## "):
+            heading = section = line[3:]
+        elif line.startswith("### "):
+            heading = f"{section} / {line[4:]}"
+        elif line.startswith("|") and not line.startswith("|:"):
+            tables.setdefault(heading, []).append(cells_of(line))
+    return tables
+
+
+def paper_rows(page: str, number: str) -> dict[str, list[str]]:
+    """A table of the paper: the cells after the method, by method."""
+    name = next(name for name in tables_of(page) if name.startswith(f"Table {number}."))
+    return {method: cells for method, *cells in tables_of(page)[name][1:]}
+
+
+def section(page: str, start: str) -> str:
+    """From a heading to the next one of its rank, on one line."""
+    text = page[page.index(start) :]
+    end = re.search(r"\n##? ", text[3:])
+    return " ".join((text[: end.start() + 3] if end else text).split())
+
+
+@pytest.fixture(scope="module")
+def full_page(made_up: SimpleNamespace) -> str:
+    arms = [*made_up.arms, "k8"]
+    results = {
+        **made_up.results("mars", 3, arms),
+        **made_up.results("ilids-vid", 10, arms),
+        **made_up.results("synthetic", 2, arms, recipe="demo"),
+    }
+    return render_tables(made_up.report(["mars", "ilids-vid", "synthetic"], arms), results)
+
+
+@pytest.fixture(scope="module")
+def synthetic_page(made_up: SimpleNamespace) -> str:
+    return render_tables(
+        made_up.report(["synthetic"]), made_up.results("synthetic", 2, recipe="demo")
+    )
+
+
+@pytest.fixture(scope="module")
+def partial_page(made_up: SimpleNamespace) -> str:
+    results = made_up.results("mars", 3, partial=True, recipe="demo")
+    return render_tables(made_up.report(["mars"]), results)
+
+
+@pytest.mark.parametrize("name", ["full_page", "synthetic_page", "partial_page"])
+def test_markdown_is_well_formed(name: str, request: pytest.FixtureRequest) -> None:
+    page = request.getfixturevalue(name)
+    blocks = re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE)
+    assert len(blocks) >= 8
+    for block in blocks:
+        header, rule, *body = block.splitlines()
+        assert re.fullmatch(r"(\|:-+|\|-+:)+\|", rule)
+        assert body
+        assert {len(cells_of(line)) for line in (header, rule, *body)} == {len(cells_of(header))}
+        assert len({len(line) for line in (header, rule, *body)}) == 1, "aligned as raw text"
+    for line in page.splitlines():
+        assert line.startswith("|") or len(line) <= 100
+        # Wrapping must not start a list where a paragraph goes on.
+        assert not re.match(r"([+*]|\d+[.)]) ", line)
+    assert "\n\n\n" not in page
+    assert not re.search(r"nan|None|−0\.0\b|-0\.0\b", page)
+
+
+def test_paper_not_run_is_said_first(synthetic_page: str) -> None:
+    top = " ".join(synthetic_page[: synthetic_page.index("## Status")].split())
+    assert "**No number of the paper is reproduced here yet.** Not run: MARS and iLIDS-VID." in top
+    assert "Synthetic; those numbers cannot be compared with the published ones" in top
+    assert paper_rows(synthetic_page, "I")["`cmmanet-random_interval`"] == [
+        "measured",
+        *["not run"] * 4,
+    ]
+    status = {row[0]: row[1:] for row in tables_of(synthetic_page)["Status"][1:]}
+    assert status["MARS"] == ["II, III, IV", "not run", *["–"] * 5]
+    assert status["Synthetic"][1:5] == ["in full", "6", "2", "demo"]
+    assert "PRID-2011" not in status
+
+
+def test_every_published_row_is_on_the_page(synthetic_page: str) -> None:
+    for number, published in load_published().tables.items():
+        shown = paper_rows(synthetic_page, number)
+        for row in published.rows:
+            method = row.method + r"\*" * row.optical_flow
+            if row.reference and row.arm:
+                method += f" [{row.reference.number}]"
+            source, *values = shown[method]
+            assert values == ["–" if v is None else f"{v:.1f}" for v in row.values]
+            if row.reference and not row.arm:
+                assert source == f"[{row.reference.number}] {row.reference.short}"
+
+
+def test_measured_rows_stand_under_the_papers_own(full_page: str) -> None:
+    for number, published in load_published().tables.items():
+        methods = list(paper_rows(full_page, number))
+        for row in published.rows:
+            if row.arm is not None:
+                name = row.method + (f" [{row.reference.number}]" if row.reference else "")
+                arm = "cmmanet-random_interval" if row.arm == "headline" else row.arm
+                assert methods[methods.index(name) + 1] == f"`{arm}`"
+
+
+def test_difference_is_measured_minus_published(made_up: SimpleNamespace) -> None:
+    results = made_up.results("mars")
+    values = [0.8812, 0.8846, 0.8771]
+    results["mars", "baseline"] = made_up.result("mars", "baseline", values)
+    source, rank1, *_ = paper_rows(render_tables(made_up.report(["mars"]), results), "IV")[
+        "`baseline`"
+    ]
+    mean = round(100 * sum(values) / 3, 1)
+    spread = (sum((100 * v - 100 * sum(values) / 3) ** 2 for v in values) / 2) ** 0.5
+    assert source == "measured"
+    assert rank1 == f"{mean} ± {spread:.1f} (+{mean - 85.8:.1f})" == "88.1 ± 0.4 (+2.3)"
+
+
+def test_partial_data_claims_no_difference(partial_page: str) -> None:
+    source, *cells = paper_rows(partial_page, "II")["`cmmanet-random_interval`"]
+    assert source == "measured; partial data, recipe demo"
+    assert not any("(" in cell for cell in cells)
+    assert "no difference to a published value is given" in section(partial_page, "## Table II.")
+    assert "No number of the paper is reproduced here yet" in partial_page
+    assert "partial data: 142,000 of 1,191,003 frames" in partial_page
+    source, *_ = paper_rows(partial_page, "III")["`cmmanet-restricted`"]
+    assert source == "measured; MARS partial data, recipe demo"
+
+
+def test_full_run_of_another_recipe_is_named(made_up: SimpleNamespace) -> None:
+    page = render_tables(made_up.report(["mars"]), made_up.results("mars", recipe="strong"))
+    assert "MARS with recipe strong, not the paper's." in " ".join(page.split())
+    assert paper_rows(page, "II")["`cmmanet-random_interval`"][0] == "measured; recipe strong"
+
+
+def test_one_trial_has_no_spread(made_up: SimpleNamespace) -> None:
+    page = render_tables(made_up.report(["mars"]), made_up.results("mars", 1))
+    cells = paper_rows(page, "IV")["`baseline`"]
+    assert cells[1] == "80.0 (−5.8)"
+    assert "the spread is unknown, so no step" in section(page, "## Table IV.")
+    assert "R1 of each trial" not in page
+
+
+def test_restricted_headline_is_said(made_up: SimpleNamespace) -> None:
+    page = render_tables(made_up.report(["mars"], sampler="restricted"), made_up.results("mars"))
+    assert "`cmmanet-restricted`" in paper_rows(page, "II")
+    assert "the published row is random interval sampling" in section(page, "## Table II.")
+    assert list(paper_rows(page, "IV"))[-1] == "`cmmanet-random_interval`"
+
+
+def test_own_arms_follow_the_components(full_page: str) -> None:
+    source, *cells = paper_rows(full_page, "IV")["`k8`"]
+    assert source == "measured; not in the paper"
+    assert not any("(" in cell for cell in cells)
+    own = tables_of(full_page)["Synthetic: not in the paper / Component analysis"]
+    assert own[-1][:2] == ["`k8`", "–"]
+    assert "`cmmanet-random_interval` → `k8`" in section(full_page, "## Table IV.")
+    assert "`k8`" not in paper_rows(full_page, "III")
+
+
+def test_planned_dataset_without_the_papers_arms(made_up: SimpleNamespace) -> None:
+    arms = ["k8", "cmmanet-restricted"]
+    report = made_up.report(["mars"], arms, sampler="restricted")
+    page = render_tables(report, made_up.results("mars", arms=arms))
+    assert paper_rows(page, "IV")["`baseline`"][1:] == ["not run"] * 3
+    assert paper_rows(page, "IV")["`k8`"][1] != "not run"
+
+
+def test_trials_and_both_modes_are_shown(full_page: str) -> None:
+    tables = tables_of(full_page)
+    splits = tables["iLIDS-VID: every metric / R1 of each split"]
+    assert splits[0][1:] == [f"split {number}" for number in range(10)]
+    assert splits[1][:4] == ["`baseline`", "80.0", "80.6", "79.6"]
+    dense = tables["MARS: every metric / All arms"]
+    chunks = tables["MARS: every metric / Tested on the first frame of each chunk"]
+    assert dense[0] == [
+        "arm", "the paper's name", "R1", "R5", "R10", "R20", "mAP", "mAP (step)"
+    ]  # fmt: skip
+    assert dense[1][2] == "80.1 ± 0.5"
+    assert chunks[1][2] == "77.0 ± 0.5"
+
+
+def test_chunk_first_as_headline(made_up: SimpleNamespace) -> None:
+    report = {**made_up.report(["mars"]), "test_frames": "chunk_first"}
+    results = made_up.results("mars")
+    page = render_tables(report, results)
+    assert paper_rows(page, "IV")["`baseline`"][1].startswith("77.0 ± 0.5 ")
+    assert "MARS: every metric / Tested on every frame" in tables_of(page)
+    headline = headline_metrics(report, results)["mars"]
+    mean = results["mars", "cmmanet-random_interval"]["mean"]
+    assert headline["rank1"] == mean["chunk_first"]["rank1"]
+
+
+def test_conditions_name_what_a_number_depends_on(full_page: str) -> None:
+    text = section(full_page, "## Table II.")
+    for fact in (
+        "protocol mars: 1,980 queries (one is 0.05 points), gallery 12,180 with 3,248 "
+        "distractors and 870 junk; cosine distance",
+        "every frame (dense)",
+        "mAP: official (trapezoid)",
+        "3 trials, seeds 0–2",
+        "recipe paper (resnet50 from ImageNet weights, 256×128, 6 frames, 7 identities × 4 clips;",
+        "110 iterations",
+        "cuda (NVIDIA H200), bf16; torch 2.15.0, torchvision 0.29.2",
+        "2026-11-22, commit abc1234def.",
+    ):
+        assert fact in text
+    assert "10 splits (they overlap: ± is no standard error)" in section(full_page, "## Table I.")
+    assert "multiples of 1/150" in section(full_page, "## Table V.")
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        (lambda r: r["environment"].update(dirty=True), "abc1234def with uncommitted changes"),
+        (lambda r: r["environment"].update(commit=None), "no commit"),
+        (lambda r: r["environment"].update(date="2026-11-24T00:10:00+00:00"), "2026-11-24"),
+        (lambda r: r["config"]["model"].update(weights="none"), "resnet50 from scratch"),
+        (
+            lambda r: r["config"]["model"].update(weights={"path": "w", "sha256": "7c0df586ff"}),
+            "from weights 7c0df586,",
+        ),
+        (lambda r: r["trials"][0].update(iterations=2000), "110–2,000 iterations"),
+        (lambda r: r["trials"][0]["metrics"]["dense"].update(valid=1840), "up to 140 of them"),
+        (lambda r: r["environment"].update(device="cpu"), "cuda (NVIDIA H200), bf16 / cpu, bf16"),
+        (lambda r: r["mean"]["dense"].update(map=0.123), "12.3"),
+        (lambda r: r["mean"]["chunk_first"].update(map_step=0.123), "12.3"),
+        (lambda r: r["std"]["dense"].update(rank20=0.123), "± 12.3"),
+        (lambda r: r["trials"][2]["metrics"]["dense"].update(rank1=0.123), "12.3"),
+    ],
+)
+def test_page_follows_its_inputs(made_up: SimpleNamespace, change: Any, shown: str) -> None:
+    results = made_up.results("mars")
+    before = render_tables(made_up.report(["mars"]), results)
+    changed = copy.deepcopy(results)
+    change(changed["mars", "multi_mam"])
+    after = " ".join(render_tables(made_up.report(["mars"]), changed).split())
+    assert shown in after
+    assert shown not in " ".join(before.split())
+
+
+def test_rendering_is_repeatable_and_ignores_stale_results(
+    made_up: SimpleNamespace, synthetic_page: str
+) -> None:
+    results = made_up.results("synthetic", 2, recipe="demo")
+    stale = {
+        **made_up.results("mars"),
+        **results,
+        ("synthetic", "old"): results["synthetic", made_up.arms[0]],
+    }
+    assert (
+        render_tables(made_up.report(["synthetic"]), dict(reversed(stale.items())))
+        == synthetic_page
+    )
+
+
+def test_missing_result_names_the_stage(made_up: SimpleNamespace) -> None:
+    results = made_up.results("synthetic")
+    del results["synthetic", "multi_mam"]
+    for render in (render_tables, headline_metrics):
+        with pytest.raises(ValueError, match=r"run `dvc repro evaluate@synthetic-multi_mam`$"):
+            render(made_up.report(["synthetic"]), results)
+
+
+def test_headline_outside_the_arms_is_refused(made_up: SimpleNamespace) -> None:
+    arms = ["k8"]
+    with pytest.raises(ValueError, match=r"'cmmanet-random_interval' is not among .* \(k8\)"):
+        render_tables(made_up.report(["mars"], arms), made_up.results("mars", arms=arms))
+
+
+def test_headline_metrics(made_up: SimpleNamespace) -> None:
+    results = {**made_up.results("synthetic", 2), **made_up.results("mars", 1, partial=True)}
+    metrics = headline_metrics(made_up.report(["synthetic", "mars"]), results)
+    assert json.loads(json.dumps(metrics)) == metrics
+    assert list(metrics) == ["synthetic", "mars"]
+    result = results["synthetic", "cmmanet-random_interval"]
+    assert metrics["synthetic"] == {
+        "arm": "cmmanet-random_interval",
+        "test_frames": "dense",
+        **result["mean"]["dense"],
+        "rank1_std": result["std"]["dense"]["rank1"],
+        "trials": 2,
+        "partial": False,
+    }
+    assert metrics["mars"]["rank1_std"] is None
+    assert metrics["mars"]["partial"] is True
+
+
+def test_two_trials_hardly_know_their_spread(synthetic_page: str) -> None:
+    text = section(synthetic_page, "## Synthetic")
+    assert "From 2 trials the spread is itself hardly known." in text
