@@ -95,6 +95,7 @@ def embed(
         batch_size=None,
         num_workers=workers,
         pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # else it draws from the global one
     )
     dense = torch.zeros(len(rows), network.classifier.in_features, device=device)
     first = torch.zeros_like(dense)

@@ -1,0 +1,45 @@
+"""How every stage starts, and how it fails: one clear line and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="synthetic, mars")]
+ArmName = Annotated[str, typer.Argument(metavar="ARM", help="an arm of params.yaml")]
+
+INTERRUPTED = 130
+
+
+def run(main: Callable[..., None]) -> None:
+    """Run a stage's `main` as a command.
+
+    What a person can mend (bad parameters, files, a full disk) is told in one line and
+    ends with status 1; with CMMANET_DEBUG=1 the traceback is shown as well. A bug, being
+    any other exception, keeps its traceback.
+    """
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    try:
+        app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; run the same command again", INTERRUPTED)
+    except (ValueError, OSError) as error:
+        if os.environ.get("CMMANET_DEBUG") == "1":
+            raise
+        _fail(str(error) or type(error).__name__, 1)
+    except Exception as error:
+        # click's own complaints about the command line; not imported for their class alone.
+        show = getattr(error, "format_message", None)
+        if show is None:
+            raise
+        _fail(show(), 2)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,158 @@
+"""Stage evaluate: rank the gallery for every query and score it."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from cmmanet.evaluation.ranking import rank
+from cmmanet.frames.index import TRAIN, Tracklets, load_tracklets
+from cmmanet.params import EvaluatePlan
+from pipeline import workspace
+from pipeline.command import ArmName, DatasetName, run
+from pipeline.tracking import Tracker
+
+TEST_FRAMES = ("dense", "chunk_first")
+METRICS = ("rank1", "rank5", "rank10", "rank20", "map", "map_step")
+
+
+def main(dataset: DatasetName, arm: ArmName) -> None:
+    """Score ARM on DATASET, both test-frame modes and AP definitions, into results/."""
+    plan = workspace.read_plan(EvaluatePlan, "evaluate.json")
+    data = workspace.data_folder(dataset)
+    trials = workspace.read_json(data / "trials.json", f"split {dataset}")
+    index = workspace.read_json(data / "index.json", f"index {dataset}")
+    tracklets = load_tracklets(data)
+    records, scored = [], []
+    for trial, split in enumerate(trials["trials"]):
+        name = workspace.trial_name(trial)
+        record = workspace.read_json(
+            workspace.run_folder(dataset, arm) / name / "run.json", f"train {dataset} {arm}"
+        )
+        embeddings = workspace.embedding_folder(dataset, arm) / f"{name}.safetensors"
+        metrics = _score(embeddings, tracklets, trials["splits"][split], plan)
+        records.append(record)
+        scored.append(
+            {
+                "trial": trial,
+                "seed": record["seed"],
+                "mlflow_run": record["mlflow_run"],
+                "iterations": record["iterations"],
+                "train_seconds": record["train_seconds"],
+                "metrics": metrics,
+            }
+        )
+    mean = _over_trials(scored, statistics.fmean)
+    std = _over_trials(scored, statistics.stdev) if len(scored) > 1 else None
+    config = records[0]["config"]
+    result = {
+        "dataset": dataset,
+        "arm": arm,
+        "variant": config["variant"],
+        "sampler": config["sampler"],
+        "partial": index["partial"],
+        "data": _data(index, tracklets, trials["splits"][0]),
+        "protocol": _protocol(trials, tracklets, plan),
+        "recipe": config["recipe"],
+        "config": config,
+        "trials": scored,
+        "mean": mean,
+        "std": std,
+        "mlflow_run": records[0]["mlflow_arm_run"],
+        "environment": records[0]["environment"],
+    }
+    workspace.write_json(workspace.result_file(dataset, arm), result)
+
+    tracker = Tracker()
+    for trial_result in scored:
+        tracker.metrics(trial_result["mlflow_run"], _flat(trial_result["metrics"]))
+    tracker.metrics(result["mlflow_run"], _flat(mean))
+    if std is not None:
+        tracker.metrics(result["mlflow_run"], _flat(std, "_std"))
+    dense = mean["dense"]
+    print(f"{dataset} {arm}: rank-1 {dense['rank1']:.1%}, mAP {dense['map']:.1%} (dense)")
+
+
+def _score(
+    path: Path, tracklets: Tracklets, split: dict[str, list[int]], plan: EvaluatePlan
+) -> dict[str, dict[str, float | int]]:
+    try:
+        embeddings = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ValueError(f"{path}: no embeddings ({error}); run the stage embed") from None
+    rows = embeddings["tracklet"]
+    place = {int(row): position for position, row in enumerate(rows)}
+    lost = [row for row in split["query"] + split["gallery"] if row not in place]
+    if lost:
+        raise ValueError(f"{path}: of another split: tracklet {lost[0]} is not in it; embed again")
+    query = [place[row] for row in split["query"]]
+    gallery = [place[row] for row in split["gallery"]]
+    pid, camera = torch.from_numpy(tracklets.pid), torch.from_numpy(tracklets.camera)
+    return {
+        mode: rank(
+            embeddings[mode][query],
+            embeddings[mode][gallery],
+            query_ids=pid[split["query"]],
+            gallery_ids=pid[split["gallery"]],
+            query_cameras=camera[split["query"]],
+            gallery_cameras=camera[split["gallery"]],
+            distance=plan.distance,
+        ).summary()
+        for mode in TEST_FRAMES
+    }
+
+
+def _over_trials(scored: list[dict[str, Any]], reduce: Any) -> dict[str, dict[str, float]]:
+    return {
+        mode: {
+            metric: reduce([trial["metrics"][mode][metric] for trial in scored])
+            for metric in METRICS
+        }
+        for mode in TEST_FRAMES
+    }
+
+
+def _flat(metrics: dict[str, dict[str, float]], suffix: str = "") -> dict[str, float]:
+    return {
+        f"{mode}.{metric}{suffix}": value
+        for mode, values in metrics.items()
+        for metric, value in values.items()
+    }
+
+
+def _data(
+    index: dict[str, Any], tracklets: Tracklets, split: dict[str, list[int]]
+) -> dict[str, int]:
+    train = tracklets.role == TRAIN
+    return {
+        "train_identities": len(set(tracklets.pid[split["train"]].tolist())),
+        "train_tracklets": len(split["train"]),
+        "train_frames": int(tracklets.length[train].sum()),
+        "test_tracklets": int((~train).sum()),
+        "test_frames": int(tracklets.length[~train].sum()),
+        "found_frames": index["found_frames"],
+        "official_frames": index["official_frames"],
+    }
+
+
+def _protocol(
+    trials: dict[str, Any], tracklets: Tracklets, plan: EvaluatePlan
+) -> dict[str, str | int]:
+    split = trials["splits"][0]
+    pid = tracklets.pid[split["gallery"]]
+    return {
+        "name": trials["protocol"],
+        "query": len(split["query"]),
+        "gallery": len(split["gallery"]),
+        "distractors": int((pid == 0).sum()),
+        "junk": int((pid == -1).sum()),
+        "distance": plan.distance,
+    }
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,48 @@
+"""Stage index: find every listed frame inside the archives, without unpacking them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from cmmanet.datasets import mars
+from cmmanet.frames.archive import list_members
+from cmmanet.frames.index import build_index
+from pipeline import workspace
+from pipeline.command import DatasetName, run
+
+
+def main(dataset: DatasetName) -> None:
+    """Write DATASET's frames.parquet and tracklets.parquet, and index.json about them."""
+    data = workspace.data_folder(dataset)
+    manifest = workspace.read_json(data / "manifest.json", f"fetch {dataset}")
+    folder = workspace.raw_folder() / manifest["folder"]
+    listing = mars.read_listing(folder)
+    parts = [folder / archive["name"] for archive in manifest["archives"]]
+    members = [list_members(part, mars.IMAGE_SUFFIX) for part in parts]
+    summary = build_index(listing, members, data)
+
+    missing = summary.listed_frames - summary.found_frames
+    official = manifest["official_counts"]
+    content = {
+        "dataset": dataset,
+        "folder": manifest["folder"],
+        # With their hashes: other pixels of the same sizes must reach everything downstream.
+        "archives": {archive["name"]: archive["sha256"] for archive in manifest["archives"]},
+        "partial": not manifest["complete"] or missing > 0,
+        "official_frames": official["train_frames"] + official["test_frames"],
+        **asdict(summary),
+    }
+    workspace.write_json(data / "index.json", content)
+    print(
+        f"{dataset}: {summary.found_frames:,} frames of {summary.found_tracklets:,} tracklets; "
+        f"{missing:,} listed frames missing{_examples(summary.missing_examples)}, "
+        f"{summary.unlisted_members:,} images not listed{_examples(summary.unlisted_examples)}"
+    )
+
+
+def _examples(names: tuple[str, ...]) -> str:
+    return f" (such as {names[0]})" if names else ""
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,214 @@
+"""Stage train: every trial of one arm."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import platform
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import safetensors.torch
+import torch
+import torchvision
+import typer
+from cmmanet.clips.batches import short_tracklets
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cmmanet.clips.dataset import ClipDataset
+from cmmanet.frames.index import FRAMES, TRACKLETS, load_tracklets, open_store
+from cmmanet.params import ArmPlan
+from cmmanet.reporting.pictures import contact_sheet
+from cmmanet.training.device import (
+    choose_device,
+    choose_precision,
+    default_workers,
+    describe_device,
+)
+from cmmanet.training.loop import build_network, plan_epoch, train
+from pipeline import workspace
+from pipeline.command import ArmName, DatasetName, run
+from pipeline.tracking import Tracker, git_commit
+
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="processes that decode frames; changes no number")
+]
+
+# Clips of the first batch that the picture beside each trial's weights shows.
+SHOWN_CLIPS = 16
+
+
+def main(dataset: DatasetName, arm: ArmName, workers: Workers = None) -> None:
+    """Train each trial of ARM on DATASET and write runs/DATASET/ARM/trial-NN/."""
+    plan = workspace.read_plan(ArmPlan, f"{dataset}/{arm}.json")
+    data = workspace.data_folder(dataset)
+    trials = workspace.read_json(data / "trials.json", f"split {dataset}")
+    index = workspace.read_json(data / "index.json", f"index {dataset}")
+    busy = f"{arm} on {dataset} is being trained by another process; wait for it or end it"
+    with workspace.locked(f"train-{dataset}-{arm}", busy):
+        folder = workspace.run_folder(dataset, arm)
+        shutil.rmtree(folder, ignore_errors=True)
+        tracker = Tracker()
+        source = {
+            "name": dataset,
+            "digest": _digest(data / FRAMES, data / TRACKLETS, data / "trials.json"),
+            "source": (data / FRAMES).as_posix(),
+        }
+        tags = {"dataset": dataset, "arm": arm, "partial": str(index["partial"]).lower()}
+        config = plan.model_dump(mode="json")
+        name = f"{dataset} {arm}"
+        with tracker.run(name, parent=None, params=config, tags=tags, dataset=source) as arm_run:
+            for trial, split in enumerate(trials["trials"]):
+                clips = _clips(plan, data, index, trials["splits"][split]["train"])
+                with tracker.run(
+                    f"{name} {workspace.trial_name(trial)}",
+                    parent=arm_run,
+                    params={**config, "trial": trial, "trial_seed": plan.seed + trial},
+                    tags=tags,
+                    dataset=source,
+                ) as trial_run:
+                    record = {
+                        "dataset": dataset,
+                        "arm": arm,
+                        "trial": trial,
+                        "mlflow_arm_run": arm_run,
+                        "mlflow_run": trial_run,
+                    }
+                    _train_trial(plan, clips, record, folder, tracker, workers)
+            tracker.artifact(arm_run, folder / workspace.trial_name(0) / "clips.png")
+
+
+def _train_trial(
+    plan: ArmPlan,
+    clips: ClipDataset,
+    record: dict[str, Any],
+    folder: Path,
+    tracker: Tracker,
+    workers: int | None,
+) -> None:
+    """Train one trial into a temporary folder that gets its name when it is whole."""
+    device = choose_device()
+    seed = plan.seed + int(record["trial"])
+    title = f"{plan.dataset} {plan.arm} {workspace.trial_name(record['trial'])}"
+    partial = folder / f".{workspace.trial_name(record['trial'])}"
+    partial.mkdir(parents=True)
+    shown = plan_epoch(plan, clips, seed, 0).batches[0][:SHOWN_CLIPS]
+    contact_sheet(clips.__getitems__(shown).clips, columns=4).save(partial / "clips.png")
+    network = build_network(plan, len(clips.identities), seed, workspace.root())
+
+    history: list[dict[str, float]] = []
+    started = time.perf_counter()
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("", total=plan.schedule.iterations, loss="...")
+
+        def on_iteration(done: int, loss: float | None) -> None:
+            if loss is None:
+                progress.update(task, completed=done)
+            else:
+                progress.update(task, completed=done, loss=f"{loss:.3f}")
+
+        def on_epoch(epoch: dict[str, float]) -> None:
+            history.append(epoch)
+            progress.console.print(_epoch_line(title, plan, epoch), highlight=False)
+            tracker.metrics(record["mlflow_run"], epoch, step=int(epoch["iterations"]))
+
+        network = train(
+            plan,
+            network,
+            clips,
+            seed=seed,
+            device=device,
+            workers=default_workers() if workers is None else workers,
+            on_epoch=on_epoch,
+            on_iteration=on_iteration,
+        )
+
+    weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    try:
+        safetensors.torch.save_file(weights, partial / "weights.safetensors")
+    except safetensors.SafetensorError as error:
+        raise OSError(f"{partial}: weights not written: {error}") from None
+    with (partial / "history.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+    commit, dirty = git_commit()
+    precision = choose_precision(plan.precision, device)
+    content = {
+        **record,
+        "seed": seed,
+        "iterations": plan.schedule.iterations,
+        "train_seconds": round(time.perf_counter() - started, 1),
+        "identities": len(clips.identities),
+        "tracklets": len(clips),
+        "short_tracklets": short_tracklets(clips.length.tolist(), plan.clip.frames),
+        "config": plan.model_dump(mode="json"),
+        "environment": {
+            "device": describe_device(device),
+            "precision": "fp32" if precision == torch.float32 else "bf16",
+            "python": platform.python_version(),
+            "torch": torch.__version__.partition("+")[0],
+            "torchvision": torchvision.__version__.partition("+")[0],
+            "commit": commit,
+            "dirty": dirty,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    }
+    workspace.write_json(partial / "run.json", content)
+    partial.rename(folder / workspace.trial_name(record["trial"]))
+    tracker.artifact(
+        record["mlflow_run"], folder / workspace.trial_name(record["trial"]) / "history.csv"
+    )
+
+
+def _clips(plan: ArmPlan, data: Path, index: dict[str, Any], rows: list[int]) -> ClipDataset:
+    tracklets = load_tracklets(data)
+    folder = workspace.raw_folder() / index["folder"]
+    return ClipDataset(
+        open_store(data, [folder / name for name in index["archives"]]),
+        first=tracklets.first[rows],
+        length=tracklets.length[rows],
+        pid=tracklets.pid[rows],
+        frames=plan.clip.frames,
+        height=plan.image.height,
+        width=plan.image.width,
+        flip=plan.clip.flip,
+    )
+
+
+def _epoch_line(title: str, plan: ArmPlan, epoch: dict[str, float]) -> str:
+    terms = [
+        f"{name.removeprefix('loss_')} {value:.3f}"
+        for name, value in epoch.items()
+        if name.startswith("loss_")
+    ]
+    return (
+        f"{title}  {int(epoch['iterations'])}/{plan.schedule.iterations}  "
+        f"loss {epoch['loss']:.3f} ({', '.join(terms)})  "
+        f"accuracy {epoch['accuracy']:.0%}  {epoch['frames_per_second']:.0f} frames/s"
+    )
+
+
+def _digest(*files: Path) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    run(main)

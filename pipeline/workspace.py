@@ -1,0 +1,132 @@
+"""Where things lie, and how they are written.
+
+Stages read and write below the working directory, which under `dvc exp run --temp` is a
+throwaway copy of the repository. What must outlive it is anchored on DVC_ROOT, which is
+the original repository then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
+
+PARAMS = Path("params.yaml")
+REPORTS = Path("reports")
+
+Plan = TypeVar("Plan", bound=BaseModel)
+
+
+def root() -> Path:
+    """The repository that outlives an experiment's temporary copy."""
+    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
+
+
+def raw_folder() -> Path:
+    """Where the user puts archives: $CMMANET_DATA, by default data/raw."""
+    return root() / os.environ.get("CMMANET_DATA", "data/raw")
+
+
+def plan_file(name: str) -> Path:
+    """A file of the plan stage."""
+    return Path("plan") / name
+
+
+def data_folder(dataset: str) -> Path:
+    """Manifest, index and trials of a dataset."""
+    return Path("data") / dataset
+
+
+def run_folder(dataset: str, arm: str) -> Path:
+    """What training an arm leaves."""
+    return Path("runs") / dataset / arm
+
+
+def embedding_folder(dataset: str, arm: str) -> Path:
+    """The tracklets' embeddings by an arm."""
+    return Path("embeddings") / dataset / arm
+
+
+def result_file(dataset: str, arm: str) -> Path:
+    """The measured numbers of an arm."""
+    return Path("results") / dataset / f"{arm}.json"
+
+
+def trial_name(trial: int) -> str:
+    """Name of a trial's folder or file."""
+    return f"trial-{trial:02d}"
+
+
+def read_plan(plan: type[Plan], name: str) -> Plan:
+    """Read a file of the plan stage.
+
+    Raises:
+        FileNotFoundError: says which stage to run.
+        ValueError: if the file is not of this version's form.
+    """
+    path = plan_file(name)
+    try:
+        return plan.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path}: not there: run `python -m pipeline.plan`, and name a dataset and an arm "
+            "that params.yaml lists"
+        ) from None
+    except ValidationError:
+        raise ValueError(f"{path}: of another version; run `python -m pipeline.plan`") from None
+
+
+def read_json(path: Path, stage: str) -> Any:
+    """Read a JSON file that `stage` writes.
+
+    Raises:
+        FileNotFoundError: says which stage to run.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: not there; run the stage {stage} first") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all, in a form that diffs well."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def locked(name: str, busy: str) -> Iterator[None]:
+    """Hold a lock of this repository's; `busy` is said if another process holds it.
+
+    The lock ends with its process, however that dies.
+    """
+    folder = root() / ".locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{name}.lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise BlockingIOError(busy) from None

@@ -1,0 +1,102 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from cmmanet.clips.batches import ClipRequest, clip_draw, epoch_batches
+from cmmanet.clips.dataset import ClipDataset
+from cmmanet.clips.normalise import MEAN, STD, normalise
+from cmmanet.datasets import mars
+from cmmanet.frames.archive import FrameStore, list_members
+from cmmanet.frames.decode import decode
+from cmmanet.frames.index import Tracklets, build_index, load_tracklets, open_store
+
+
+@pytest.fixture
+def index(write_mars: Callable[..., Path], tmp_path: Path) -> tuple[FrameStore, Tracklets]:
+    root = write_mars()
+    parts = mars.find_parts(root)
+    build_index(mars.read_listing(root), [list_members(p, ".jpg") for p in parts], tmp_path)
+    return open_store(tmp_path, parts), load_tracklets(tmp_path)
+
+
+def dataset_of(
+    index: tuple[FrameStore, Tracklets], *, frames: int = 3, flip: bool = True
+) -> ClipDataset:
+    store, tracklets = index
+    rows = np.flatnonzero(tracklets.role == "train")
+    return ClipDataset(
+        store,
+        first=tracklets.first[rows],
+        length=tracklets.length[rows],
+        pid=tracklets.pid[rows],
+        frames=frames,
+        height=48,
+        width=24,
+        flip=flip,
+    )
+
+
+def test_a_clip_is_the_frames_its_request_draws(index: tuple[FrameStore, Tracklets]) -> None:
+    store, tracklets = index
+    dataset = dataset_of(index)
+    requests = [ClipRequest(t, g, seed) for t, g, seed in ((1, 2, 0), (3, None, 6), (2, 4, 8))]
+    batch = dataset.__getitems__(requests)
+    assert batch.clips.shape == (3, 3, 3, 48, 24) and batch.clips.dtype == torch.uint8
+    assert batch.labels.tolist() == [0, 1, 1]
+    flips = set()
+    for request, clip in zip(requests, batch.clips, strict=True):
+        positions, flip = clip_draw(request, int(tracklets.length[request.tracklet]), 3)
+        flips.add(flip)
+        for position, frame in zip(positions.tolist(), clip, strict=True):
+            row = int(tracklets.first[request.tracklet]) + position
+            expected = decode(store.read(row), 48, 24)
+            expected = expected[:, ::-1] if flip else expected
+            np.testing.assert_array_equal(frame.permute(1, 2, 0).numpy(), expected)
+    assert len(flips) == 2, "the seeds should show both"
+
+
+def test_flip_off_mirrors_nothing(index: tuple[FrameStore, Tracklets]) -> None:
+    requests = [ClipRequest(1, 1, seed) for seed in range(8)]
+    mirrored = dataset_of(index).__getitems__(requests).clips
+    plain = dataset_of(index, flip=False).__getitems__(requests).clips
+    flips = torch.tensor([clip_draw(r, 5, 3)[1] for r in requests])
+    assert torch.equal(plain[~flips], mirrored[~flips])
+    assert torch.equal(plain[flips], mirrored[flips].flip(-1))
+
+
+def test_frames_are_channels_last_in_memory(index: tuple[FrameStore, Tracklets]) -> None:
+    clips = dataset_of(index).__getitems__([ClipRequest(0, 1, 0)]).clips
+    frames = normalise(clips).flatten(0, 1)
+    assert frames.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_clips_do_not_depend_on_workers(index: tuple[FrameStore, Tracklets], workers: int) -> None:
+    dataset = dataset_of(index)
+    batches = [
+        batch
+        for epoch in range(4)
+        for batch in epoch_batches(
+            dataset.pid, identities=2, clips=2, max_interval=3, seed=0, epoch=epoch
+        ).batches
+    ]
+    read = [
+        list(
+            DataLoader(
+                dataset, batch_sampler=batches, num_workers=count, collate_fn=lambda batch: batch
+            )
+        )
+        for count in (0, workers)
+    ]
+    for alone, beside in zip(*read, strict=True):
+        assert torch.equal(alone.clips, beside.clips) and torch.equal(alone.labels, beside.labels)
+
+
+def test_normalise_is_the_textbook_formula() -> None:
+    pixels = torch.randint(0, 256, (2, 3, 4, 5), dtype=torch.uint8)
+    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+    torch.testing.assert_close(normalise(pixels), (pixels / 255 - mean) / std)

@@ -1,0 +1,238 @@
+"""The whole pipeline at toy size, in a clone of its own, as a user runs it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+from mlflow import MlflowClient
+
+ARMS = ("baseline", "cmmanet-random_interval", "cmmanet-restricted")
+
+
+class Clone:
+    """A clone of the working tree, and commands run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "CMMANET_DATA": "data/raw",
+        }
+        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "PYTHONPATH"):
+            self.environment.pop(name, None)
+
+    def run(self, *command: str, succeeds: bool = True) -> str:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+        assert (done.returncode == 0) == succeeds, done.stdout
+        return done.stdout
+
+    def stages_run(self, output: str) -> set[str]:
+        return set(re.findall(r"Running stage '([^']+)'", output))
+
+    def read(self, name: str) -> dict:
+        return json.loads((self.folder / name).read_text())
+
+    def mlflow_runs(self) -> list:
+        client = MlflowClient(tracking_uri=f"sqlite:///{self.folder}/mlflow.db")
+        experiment = client.get_experiment_by_name("cmmanet")
+        return list(client.search_runs([experiment.experiment_id]))
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    folder = tmp_path_factory.mktemp("clone") / "cmmanet"
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        text=True,
+        capture_output=True,
+        check=True,
+    ).stdout.split("\n")
+    for file in filter(None, files):
+        # Results and lock of the committed run belong to other parameters.
+        if file.startswith(("results/", "reports/")) or file == "dvc.lock":
+            continue
+        if (REPOSITORY / file).is_file():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / file, folder / file)
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["arms"] = list(ARMS)
+    params["data"]["synthetic"]["render"] |= {
+        "train_identities": 5,
+        "test_identities": 4,
+        "distractors": 2,
+        "junk": 2,
+        "cameras": 2,
+        "tracklets_per_camera": 1,
+        "frames_min": 2,
+        "frames_max": 4,
+        "height": 64,
+        "width": 32,
+    }
+    demo = params["recipes"]["demo"]
+    demo["image"] = {"height": 64, "width": 32}
+    demo["batch"] = {"identities": 4, "clips": 2}
+    demo["model"] |= {"submodules": 2, "hidden": 8}
+    demo["schedule"] = {"iterations": 3, "milestones": [2]}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    clone = Clone(folder)
+    clone.run("git", "init", "-q", "-b", "main")
+    clone.run("git", "config", "user.name", "test")
+    clone.run("git", "config", "user.email", "test@example.invalid")
+    clone.run("git", "add", ".")
+    clone.run("git", "commit", "-qm", "toy")
+    clone.first_output = clone.run("dvc", "repro")  # type: ignore[attr-defined]
+    yield clone
+
+
+def test_every_stage_ran_and_left_its_outputs(clone: Clone) -> None:
+    ran = clone.stages_run(clone.first_output)  # type: ignore[attr-defined]
+    expected = {"plan", "tables", *(f"{s}@synthetic" for s in ("fetch", "index", "split"))}
+    expected |= {f"{s}@synthetic-{arm}" for s in ("train", "embed", "evaluate") for arm in ARMS}
+    assert ran == expected
+    tables = (clone.folder / "reports/tables.md").read_text()
+    assert "not run" in tables and "`cmmanet-restricted`" in tables
+    metrics = clone.read("reports/metrics.json")["synthetic"]
+    result = clone.read("results/synthetic/cmmanet-random_interval.json")
+    assert metrics["rank1"] == result["mean"]["dense"]["rank1"]
+    assert len(result["trials"]) == 2 and result["partial"] is False
+    values = [trial["metrics"]["dense"]["map"] for trial in result["trials"]]
+    assert result["mean"]["dense"]["map"] == pytest.approx(sum(values) / 2)
+    assert not clone.run("git", "status", "--porcelain", "--", "src", "pipeline").strip()
+
+
+def test_mlflow_has_a_run_an_arm_and_a_nested_run_a_trial(clone: Clone) -> None:
+    runs = {run.info.run_id: run for run in clone.mlflow_runs()}
+    result = clone.read("results/synthetic/baseline.json")
+    parent = runs[result["mlflow_run"]]
+    assert parent.data.tags["arm"] == "baseline"
+    assert parent.data.metrics["dense.rank1"] == result["mean"]["dense"]["rank1"]
+    for trial in result["trials"]:
+        run = runs[trial["mlflow_run"]]
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.metrics["dense.map_step"] == trial["metrics"]["dense"]["map_step"]
+        assert {"loss", "loss_triplet", "lr", "triplet_active"} <= set(run.data.metrics)
+        assert run.data.params["optimiser.lr"] == "0.002"
+        assert run.inputs.dataset_inputs[0].dataset.name == "synthetic"
+    client = MlflowClient(tracking_uri=f"sqlite:///{clone.folder}/mlflow.db")
+    headline = clone.read("results/synthetic/cmmanet-random_interval.json")["mlflow_run"]
+    assert {"tables.md", "clips.png"} <= {f.path for f in client.list_artifacts(headline)}
+
+
+def test_repeat_looks_at_the_data_and_does_nothing_else(clone: Clone) -> None:
+    before = {run.info.run_id for run in clone.mlflow_runs()}
+    assert clone.stages_run(clone.run("dvc", "repro")) == {"fetch@synthetic"}
+    assert {run.info.run_id for run in clone.mlflow_runs()} == before
+
+
+def test_wrong_value_is_refused_before_any_work(clone: Clone) -> None:
+    output = clone.run("dvc", "exp", "run", "-S", "sampler=restrcted", succeeds=False)
+    assert "error: params.yaml: sampler: 'restrcted' is not one of" in output
+    assert clone.stages_run(output) == {"plan"}
+    clone.run("git", "checkout", "-q", "params.yaml")
+    assert clone.stages_run(clone.run("dvc", "repro")) <= {"plan", "fetch@synthetic"}
+
+
+def test_changed_sampler_moves_the_headline_without_training(clone: Clone) -> None:
+    clone.run("git", "add", ".")
+    clone.run("git", "commit", "-qm", "results")
+    output = clone.run("dvc", "exp", "run", "-n", "other", "-S", "sampler=restricted")
+    assert clone.stages_run(output) == {"plan", "fetch@synthetic", "tables"}
+    assert clone.read("reports/metrics.json")["synthetic"]["arm"] == "cmmanet-restricted"
+    shown = json.loads(clone.run("dvc", "exp", "show", "--json"))
+    names = re.findall(r'"arm": "([^"]+)"', json.dumps(shown))
+    assert "cmmanet-restricted" in names and "cmmanet-random_interval" in names
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("dvc", "checkout", "-q")
+
+
+def test_experiment_in_a_temporary_copy_loses_nothing(clone: Clone) -> None:
+    before = len(clone.mlflow_runs())
+    output = clone.run(
+        "dvc", "exp", "run", "--temp", "-n", "far",
+        "-S", "arms=[cmmanet-random_interval]", "-S", "recipes.demo.optimiser.lr=0.001",
+    )  # fmt: skip
+    assert "train@synthetic-cmmanet-random_interval" in clone.stages_run(output)
+    runs = clone.mlflow_runs()
+    assert len(runs) == before + 3, "one arm and its two trials, in the original's store"
+    assert runs[0].data.tags["dvc.experiment"] == "far"
+    assert not clone.run("git", "status", "--porcelain", "--", "params.yaml").strip()
+    shown = clone.run("dvc", "exp", "show", "--csv")
+    assert "far" in shown
+
+
+def test_replaced_archive_is_noticed(clone: Clone) -> None:
+    archive = next((clone.folder / "data/raw/synthetic").glob("*/bbox_train.zip"))
+    with zipfile.ZipFile(archive) as original:
+        members = [(info, original.read(info)) for info in original.infolist()]
+    with zipfile.ZipFile(archive, "w") as changed:
+        for info, data in members:
+            # Other pixels under the same names and sizes: the last byte of the picture's data.
+            changed.writestr(info, data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
+    output = clone.run("dvc", "repro", "split@synthetic")
+    assert "index@synthetic" in clone.stages_run(output)
+    status = clone.run("dvc", "status", "train@synthetic-baseline")
+    assert "index.json" in status
+
+
+def test_archive_cut_short_stops_the_pipeline_with_its_name(clone: Clone) -> None:
+    archive = next((clone.folder / "data/raw/synthetic").glob("*/bbox_test.zip"))
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: len(whole) // 2])
+    output = clone.run("dvc", "repro", "index@synthetic", succeeds=False)
+    assert re.search(r"error: .*bbox_test\.zip: .*cut short", output)
+    archive.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "stage", ["plan", "fetch", "index", "split", "train", "embed", "evaluate", "tables"]
+)
+def test_every_stage_explains_itself(stage: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"pipeline.{stage}", "--help"],
+        cwd=REPOSITORY,
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0 and "Usage" in done.stdout and len(done.stdout) > 200
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("train", "synthetic", "nobody"), "name a dataset and an arm"),
+        (("train", "synthetic"), "Missing argument"),
+        (("index", "mars"), "run the stage fetch mars first"),
+        (("fetch", "duke"), "name a dataset and an arm that params.yaml lists"),
+    ],
+)
+def test_wrong_arguments_get_one_line(
+    tmp_path: Path, command: tuple[str, ...], message: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"pipeline.{command[0]}", *command[1:]],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode != 0 and message in done.stderr
+    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1

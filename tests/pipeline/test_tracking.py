@@ -1,0 +1,99 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+from mlflow import MlflowClient
+
+from pipeline.tracking import EXPERIMENT, Tracker
+
+DATASET = {"name": "synthetic", "digest": "abc", "source": "data/synthetic/frames.parquet"}
+
+
+@pytest.fixture
+def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("DVC_STAGE", "train@synthetic-baseline")
+    monkeypatch.setenv("DVC_EXP_NAME", "tidal-boar")
+    return Tracker()
+
+
+def start(tracker: Tracker, parent: str | None = None) -> str:
+    with tracker.run(
+        "name", parent=parent, params={"a": {"b": 1}}, tags={"arm": "x"}, dataset=DATASET
+    ) as run:
+        return run
+
+
+def test_runs_carry_parameters_dataset_tags_and_parent(tracker: Tracker, tmp_path: Path) -> None:
+    parent = start(tracker)
+    child = start(tracker, parent)
+    tracker.metrics(child, {"loss": 1.5, "nothing": float("nan")}, step=3)
+    (tmp_path / "file.txt").write_text("content")
+    tracker.artifact(child, tmp_path / "file.txt")
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    run = client.get_run(child)
+    assert run.info.run_name == "name" and run.info.status == "FINISHED"
+    assert run.data.params == {"a.b": "1"}
+    assert run.data.metrics == {"loss": 1.5}
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    assert run.data.tags["dvc.experiment"] == "tidal-boar"
+    assert run.data.tags["dvc.stage"] == "train@synthetic-baseline"
+    assert run.inputs.dataset_inputs[0].dataset.name == "synthetic"
+    assert [file.path for file in client.list_artifacts(child)] == ["file.txt"]
+    # `mlflow ui` without arguments finds the store; a folder mlruns would hide it.
+    assert (tmp_path / "mlflow.db").is_file() and (tmp_path / "mlartifacts").is_dir()
+    assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt, "KILLED"), (ValueError, "FAILED")]
+)
+def test_a_run_that_ends_early_says_so(
+    tracker: Tracker, tmp_path: Path, error: type[BaseException], status: str
+) -> None:
+    with (
+        pytest.raises(error),
+        tracker.run("name", parent=None, params={}, tags={}, dataset=DATASET) as run,
+    ):
+        raise error
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    assert client.get_run(run).info.status == status
+
+
+def test_a_store_that_fails_later_warns_once_and_goes_on(
+    tracker: Tracker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        tracker.metrics("0" * 32, {"loss": 1.0})
+    assert capsys.readouterr().err.count("warning: MLflow") == 1
+
+
+def test_uri_of_the_user_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mine.db")
+    Tracker()
+    assert (tmp_path / "mine.db").is_file() and not (tmp_path / "mlflow.db").exists()
+
+
+def test_unreachable_store_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////nowhere/at/all.db")
+    with pytest.raises(OSError, match="unset MLFLOW_TRACKING_URI"):
+        Tracker()
+
+
+def test_processes_that_start_at_once_share_one_experiment(tmp_path: Path) -> None:
+    environment = {**os.environ, "DVC_ROOT": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = [sys.executable, "-c", "from pipeline.tracking import Tracker; Tracker()"]
+    processes = [subprocess.Popen(command, cwd=tmp_path, env=environment) for _ in range(3)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    assert len([e for e in client.search_experiments() if e.name == EXPERIMENT]) == 1
