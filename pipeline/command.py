@@ -25,19 +25,27 @@ def run(main: Callable[..., None]) -> None:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:
-        app(standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; run the same command again", INTERRUPTED)
+        # Typer turns Ctrl-C into an exit status of its own.
+        if app(standalone_mode=False) == INTERRUPTED:
+            _fail("interrupted; run the same command again", INTERRUPTED)
     except (ValueError, OSError) as error:
         if os.environ.get("CMMANET_DEBUG") == "1":
             raise
-        _fail(str(error) or type(error).__name__, 1)
+        _fail(_message(error), 1)
     except Exception as error:
         # click's own complaints about the command line; not imported for their class alone.
         show = getattr(error, "format_message", None)
         if show is None:
             raise
         _fail(show(), 2)
+
+
+def _message(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    if text.startswith("Caught ") and "DataLoader" in text:
+        # torch hands a worker's error on with its traceback, the message in the last line.
+        text = text.splitlines()[-1].partition(": ")[2]
+    return text
 
 
 def _fail(message: str, status: int) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from cmmanet.datasets.tracklets import TRAIN, Tracklets
 from cmmanet.evaluation.ranking import rank
-from cmmanet.frames.index import TRAIN, Tracklets, load_tracklets
+from cmmanet.frames.index import load_tracklets
 from cmmanet.params import EvaluatePlan
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run

@@ -7,6 +7,8 @@ import hashlib
 import platform
 import shutil
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,10 +17,10 @@ import safetensors.torch
 import torch
 import torchvision
 import typer
-from cmmanet.clips.batches import short_tracklets
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cmmanet.clips.batches import short_tracklets
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.frames.index import FRAMES, TRACKLETS, load_tracklets, open_store
 from cmmanet.params import ArmPlan
@@ -29,7 +31,7 @@ from cmmanet.training.device import (
     default_workers,
     describe_device,
 )
-from cmmanet.training.loop import build_network, plan_epoch, train
+from cmmanet.training.loop import OnIteration, build_network, plan_epoch, train
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
 from pipeline.tracking import Tracker, git_commit
@@ -91,39 +93,48 @@ def _train_trial(
     workers: int | None,
 ) -> None:
     """Train one trial into a temporary folder that gets its name when it is whole."""
+    name = workspace.trial_name(record["trial"])
+    partial = folder / f".{name}"
+    partial.mkdir(parents=True)
+    try:
+        _train_into(partial, plan, clips, record, tracker, workers)
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+    partial.rename(folder / name)
+    tracker.artifact(record["mlflow_run"], folder / name / "history.csv")
+
+
+def _train_into(
+    folder: Path,
+    plan: ArmPlan,
+    clips: ClipDataset,
+    record: dict[str, Any],
+    tracker: Tracker,
+    workers: int | None,
+) -> None:
     device = choose_device()
     seed = plan.seed + int(record["trial"])
     title = f"{plan.dataset} {plan.arm} {workspace.trial_name(record['trial'])}"
-    partial = folder / f".{workspace.trial_name(record['trial'])}"
-    partial.mkdir(parents=True)
-    shown = plan_epoch(plan, clips, seed, 0).batches[0][:SHOWN_CLIPS]
-    contact_sheet(clips.__getitems__(shown).clips, columns=4).save(partial / "clips.png")
+    first = plan_epoch(plan, clips, seed, 0)
+    short = short_tracklets(clips.length, plan.clip.frames)
+    print(
+        f"{title}: {len(clips):,} tracklets of {len(clips.identities):,} identities, {short:,} of "
+        f"them shorter than a clip; {len(first.batches):,} iterations an epoch, with "
+        f"{first.repeated_clips:,} clips of a tracklet that is in its batch already",
+        flush=True,
+    )
+    shown = first.batches[0][:SHOWN_CLIPS]
+    contact_sheet(clips.__getitems__(shown).clips, columns=4).save(folder / "clips.png")
     network = build_network(plan, len(clips.identities), seed, workspace.root())
 
     history: list[dict[str, float]] = []
     started = time.perf_counter()
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn(title),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    ) as progress:
-        task = progress.add_task("", total=plan.schedule.iterations, loss="...")
-
-        def on_iteration(done: int, loss: float | None) -> None:
-            if loss is None:
-                progress.update(task, completed=done)
-            else:
-                progress.update(task, completed=done, loss=f"{loss:.3f}")
+    with _watched(title, plan.schedule.iterations) as (on_iteration, say):
 
         def on_epoch(epoch: dict[str, float]) -> None:
             history.append(epoch)
-            progress.console.print(_epoch_line(title, plan, epoch), highlight=False)
+            say(_epoch_line(title, plan, epoch))
             tracker.metrics(record["mlflow_run"], epoch, step=int(epoch["iterations"]))
 
         network = train(
@@ -136,18 +147,6 @@ def _train_trial(
             on_epoch=on_epoch,
             on_iteration=on_iteration,
         )
-
-    weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    try:
-        safetensors.torch.save_file(weights, partial / "weights.safetensors")
-    except safetensors.SafetensorError as error:
-        raise OSError(f"{partial}: weights not written: {error}") from None
-    with (partial / "history.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]))
-        writer.writeheader()
-        writer.writerows(history)
-    commit, dirty = git_commit()
-    precision = choose_precision(plan.precision, device)
     content = {
         **record,
         "seed": seed,
@@ -155,24 +154,64 @@ def _train_trial(
         "train_seconds": round(time.perf_counter() - started, 1),
         "identities": len(clips.identities),
         "tracklets": len(clips),
-        "short_tracklets": short_tracklets(clips.length.tolist(), plan.clip.frames),
+        "short_tracklets": short,
         "config": plan.model_dump(mode="json"),
-        "environment": {
-            "device": describe_device(device),
-            "precision": "fp32" if precision == torch.float32 else "bf16",
-            "python": platform.python_version(),
-            "torch": torch.__version__.partition("+")[0],
-            "torchvision": torchvision.__version__.partition("+")[0],
-            "commit": commit,
-            "dirty": dirty,
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
+        "environment": _environment(plan, device),
     }
-    workspace.write_json(partial / "run.json", content)
-    partial.rename(folder / workspace.trial_name(record["trial"]))
-    tracker.artifact(
-        record["mlflow_run"], folder / workspace.trial_name(record["trial"]) / "history.csv"
-    )
+    weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    try:
+        safetensors.torch.save_file(weights, folder / "weights.safetensors")
+    except safetensors.SafetensorError as error:
+        raise OSError(f"{folder}: weights not written: {error}") from None
+    with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+    workspace.write_json(folder / "run.json", content)
+
+
+@contextmanager
+def _watched(title: str, iterations: int) -> Iterator[tuple[OnIteration, Callable[[str], None]]]:
+    """A progress bar on a terminal, plain lines elsewhere."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("", total=iterations, loss="...")
+
+        def on_iteration(done: int, loss: float | None) -> None:
+            if loss is None:
+                progress.update(task, completed=done)
+            else:
+                progress.update(task, completed=done, loss=f"{loss:.3f}")
+
+        def say(line: str) -> None:
+            # Unwrapped: what is not a terminal has no width.
+            progress.console.print(line, highlight=False, soft_wrap=True)
+
+        yield on_iteration, say
+
+
+def _environment(plan: ArmPlan, device: torch.device) -> dict[str, Any]:
+    commit, dirty = git_commit()
+    precision = choose_precision(plan.precision, device)
+    return {
+        "device": describe_device(device),
+        "precision": "fp32" if precision == torch.float32 else "bf16",
+        "python": platform.python_version(),
+        "torch": torch.__version__.partition("+")[0],
+        "torchvision": torchvision.__version__.partition("+")[0],
+        "commit": commit,
+        "dirty": dirty,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _clips(plan: ArmPlan, data: Path, index: dict[str, Any], rows: list[int]) -> ClipDataset:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from cmmanet import losses
+from cmmanet import geometry, losses
 from cmmanet.losses import (
     attention_statistics,
     batch_hard_triplet,
@@ -17,7 +17,7 @@ from cmmanet.losses import (
     identity_loss,
     stripe_log_mass_eq9,
 )
-from cmmanet.model import attention, geometry
+from cmmanet.model import attention
 from cmmanet.model.attention import log_attention_eq2
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float64]

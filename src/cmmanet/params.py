@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from cmmanet.model.geometry import check_stripes
+from cmmanet.geometry import check_stripes
 
 Dataset = Literal["synthetic", "mars"]
 TestFrames = Literal["dense", "chunk_first"]

@@ -10,9 +10,10 @@ from cmmanet.clips.batches import ClipRequest, clip_draw, epoch_batches
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.clips.normalise import MEAN, STD, normalise
 from cmmanet.datasets import mars
+from cmmanet.datasets.tracklets import Tracklets
 from cmmanet.frames.archive import FrameStore, list_members
 from cmmanet.frames.decode import decode
-from cmmanet.frames.index import Tracklets, build_index, load_tracklets, open_store
+from cmmanet.frames.index import build_index, load_tracklets, open_store
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 
 from cmmanet.datasets import mars
-from cmmanet.frames.index import Tracklets
+from cmmanet.datasets.tracklets import Tracklets
 
 Write = Callable[..., Path]
 

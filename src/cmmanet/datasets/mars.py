@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.io
 
-from cmmanet.frames.index import GALLERY, QUERY, TRAIN, Listing, Tracklets
+from cmmanet.datasets.tracklets import GALLERY, QUERY, TRAIN, Listing, Tracklets
 
 PARTS = ("bbox_train", "bbox_test")
 INFO_FILES = (

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from cmmanet.clips.normalise import normalise
 from cmmanet.clips.sampling import chunk_first
+from cmmanet.datasets.tracklets import Tracklets
 from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
-from cmmanet.frames.index import Tracklets
 from cmmanet.model.network import CMMANet
 
 # Frames that go through the network at a time, across the bounds of tracklets: memory

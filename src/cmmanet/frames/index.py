@@ -12,48 +12,14 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cmmanet.datasets.tracklets import Listing, Tracklets
 from cmmanet.frames.archive import FrameColumns, FrameStore, Member
 
 FRAMES = "frames.parquet"
 TRACKLETS = "tracklets.parquet"
-
-# A tracklet's role: queries are in the gallery as well.
-TRAIN, GALLERY, QUERY = "train", "gallery", "query"
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What a dataset's official files list, before any archive is opened.
-
-    Frames [F] are in tracklet order; each tracklet [T] has `length` of them from `first`.
-    """
-
-    member: Sequence[str]
-    number: npt.NDArray[np.int32]
-    first: npt.NDArray[np.int64]
-    length: npt.NDArray[np.int64]
-    pid: npt.NDArray[np.int64]
-    camera: npt.NDArray[np.int64]
-    role: npt.NDArray[np.str_]
-
-
-@dataclass(frozen=True, slots=True)
-class Tracklets:
-    """The tracklet table [T]; `first` is the row of a tracklet's first frame."""
-
-    tracklet: npt.NDArray[np.int64]
-    pid: npt.NDArray[np.int64]
-    camera: npt.NDArray[np.int64]
-    first: npt.NDArray[np.int64]
-    length: npt.NDArray[np.int64]
-    role: npt.NDArray[np.str_]
-
-    def __len__(self) -> int:
-        return len(self.pid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,9 +82,9 @@ def load_imagenet_weights(backbone: Backbone) -> None:
     """Load torchvision's own ImageNet weights (IMAGENET1K_V1), downloaded once a machine."""
     weights = torchvision.models.get_weight(_IMAGENET[backbone.name])
     try:
-        state = weights.get_state_dict(progress=False, check_hash=True)
+        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:  # a network, a disk or a broken cache fail in many ways
-        raise RuntimeError(
+        raise ConnectionError(
             f"cannot get the ImageNet weights of {backbone.name} from {weights.url} "
             f"({_first_line(error)}): fetch that file elsewhere, then give its path and sha256 "
             "as the weights"

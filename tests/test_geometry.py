@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import cmmanet
+from cmmanet.geometry import check_stripes, map_size
 from cmmanet.model.backbone import build_backbone
-from cmmanet.model.geometry import check_stripes, map_size
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_check_stripes():
 
 def test_geometry_does_not_import_torch():
     source = str(Path(cmmanet.__file__).parents[1])
-    code = "import sys, cmmanet.model.geometry; assert 'torch' not in sys.modules"
+    code = "import sys, cmmanet.geometry; assert 'torch' not in sys.modules"
     subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": source}, check=True
     )

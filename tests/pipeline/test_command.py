@@ -1,0 +1,95 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch.utils.data import DataLoader, Dataset
+
+from cmmanet.frames.decode import DecodeError
+from pipeline.command import run
+
+
+class Broken(Dataset[int]):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, _: int) -> int:
+        raise DecodeError("a.jpg in b.zip: does not decode")
+
+
+def in_a_worker() -> None:
+    """Read broken data in a worker process."""
+    list(DataLoader(Broken(), num_workers=1))
+
+
+def fails_with(error: BaseException) -> Callable[[], None]:
+    def main() -> None:
+        """Fail."""
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("main", "status", "message"),
+    [
+        (fails_with(ValueError("what, where")), 1, "error: what, where\n"),
+        (fails_with(OSError(28, "No space left on device")), 1, "No space left on device"),
+        (fails_with(KeyboardInterrupt()), 130, "error: interrupted"),
+        (in_a_worker, 1, "error: a.jpg in b.zip: does not decode\n"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line(
+    main: Callable[[], None],
+    status: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["stage"])
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    assert ended.value.code == status
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["stage"])
+    with pytest.raises(KeyError):
+        run(fails_with(KeyError("x")))
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["stage"])
+    monkeypatch.setenv("CMMANET_DEBUG", "1")
+    with pytest.raises(ValueError, match="x"):
+        run(fails_with(ValueError("x")))
+
+
+def test_fetch_verifies_once_and_notices_a_change(
+    write_mars: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from pipeline import fetch
+
+    root = write_mars()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("CMMANET_DATA", str(tmp_path))
+    first = fetch._verified("mars", root)
+    assert first["complete"] is False and first["counts"]["queries"] == 4
+    assert [archive["images"] for archive in first["archives"]] == [11, 16]
+
+    def unread(_: Path) -> str:
+        raise AssertionError("an unchanged file was read again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fetch, "_sha256", unread)
+        assert fetch._verified("mars", root) == first
+    data = bytearray((root / "bbox_test.zip").read_bytes())
+    data[int(np.argmax(np.frombuffer(data, np.uint8) == 0xDB))] ^= 1
+    (root / "bbox_test.zip").write_bytes(data)
+    again = fetch._verified("mars", root)
+    changed = [
+        a["name"] for a, b in zip(again["archives"], first["archives"], strict=True) if a != b
+    ]
+    assert changed == ["bbox_test.zip"]

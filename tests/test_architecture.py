@@ -1,0 +1,71 @@
+"""The house keeps its order: what each room may import."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+SOURCE = REPOSITORY / "src" / "cmmanet"
+
+# Data goes from left to right, and a room imports only from those to its left.
+ROOMS = (
+    "geometry", "params", "datasets", "frames", "clips", "model", "losses", "training",
+    "evaluation", "reporting",
+)  # fmt: skip
+
+
+def imports_of(file: Path) -> set[str]:
+    """Modules imported at run time, relative to the package."""
+    tree = ast.parse(file.read_text())
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_from_its_left(room: str) -> None:
+    files = [SOURCE / f"{room}.py"] if (SOURCE / f"{room}.py").is_file() else []
+    files += sorted((SOURCE / room).rglob("*.py"))
+    assert files
+    allowed = set(ROOMS[: ROOMS.index(room) + 1])
+    for file in files:
+        for module in imports_of(file):
+            if module.startswith("cmmanet."):
+                assert module.split(".")[1] in allowed, f"{file} imports {module}"
+
+
+def test_every_room_is_in_the_order() -> None:
+    rooms = {path.stem for path in SOURCE.iterdir() if not path.name.startswith(("_", "py."))}
+    assert rooms == set(ROOMS)
+
+
+def test_the_library_knows_nothing_of_dvc_and_mlflow() -> None:
+    for file in SOURCE.rglob("*.py"):
+        tops = {module.split(".")[0] for module in imports_of(file)}
+        assert not tops & {"dvc", "mlflow", "pipeline", "typer"}, file
+
+
+def test_training_runs_where_only_torch_is() -> None:
+    # The GPU machines' image has neither pydantic nor DVC nor MLflow.
+    code = (
+        "import sys\n"
+        "for name in ('pydantic', 'dvc', 'mlflow', 'yaml', 'typer'): sys.modules[name] = None\n"
+        "import cmmanet.model, cmmanet.losses, cmmanet.training.loop, cmmanet.training.step\n"
+        "import cmmanet.evaluation.ranking, cmmanet.evaluation.embedding, cmmanet.frames.index\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(SOURCE.parent)})
