@@ -70,10 +70,11 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
 
     tracker = Tracker()
     for trial_result in scored:
-        tracker.metrics(trial_result["mlflow_run"], _flat(trial_result["metrics"]))
-    tracker.metrics(result["mlflow_run"], _flat(mean))
+        values = _named(plan.distance, trial_result["metrics"])
+        tracker.metrics(trial_result["mlflow_run"], values)
+    tracker.metrics(result["mlflow_run"], _named(plan.distance, mean))
     if std is not None:
-        tracker.metrics(result["mlflow_run"], _flat(std, "_std"))
+        tracker.metrics(result["mlflow_run"], _named(plan.distance, std, "_std"))
     dense = mean["dense"]
     print(f"{dataset} {arm}: rank-1 {dense['rank1']:.1%}, mAP {dense['map']:.1%} (dense)")
 
@@ -117,9 +118,15 @@ def _over_trials(scored: list[dict[str, Any]], reduce: Any) -> dict[str, dict[st
     }
 
 
-def _flat(metrics: dict[str, dict[str, float]], suffix: str = "") -> dict[str, float]:
+def _named(
+    distance: str, metrics: dict[str, dict[str, float]], suffix: str = ""
+) -> dict[str, float]:
+    """Metrics by names that say how they were measured: cosine.dense.rank1.
+
+    An experiment that measures the same weights otherwise must not overwrite these.
+    """
     return {
-        f"{mode}.{metric}{suffix}": value
+        f"{distance}.{mode}.{metric}{suffix}": value
         for mode, values in metrics.items()
         for metric, value in values.items()
     }

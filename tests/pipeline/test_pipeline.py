@@ -124,11 +124,11 @@ def test_mlflow_has_a_run_an_arm_and_a_nested_run_a_trial(clone: Clone) -> None:
     result = clone.read("results/synthetic/baseline.json")
     parent = runs[result["mlflow_run"]]
     assert parent.data.tags["arm"] == "baseline"
-    assert parent.data.metrics["dense.rank1"] == result["mean"]["dense"]["rank1"]
+    assert parent.data.metrics["cosine.dense.rank1"] == result["mean"]["dense"]["rank1"]
     for trial in result["trials"]:
         run = runs[trial["mlflow_run"]]
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert run.data.metrics["dense.map_step"] == trial["metrics"]["dense"]["map_step"]
+        assert run.data.metrics["cosine.dense.map_step"] == trial["metrics"]["dense"]["map_step"]
         assert {"loss", "loss_triplet", "lr", "triplet_active"} <= set(run.data.metrics)
         assert run.data.params["optimiser.lr"] == "0.002"
         assert run.inputs.dataset_inputs[0].dataset.name == "synthetic"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
-from cmmanet.reporting.steps import judge_steps
+import pytest
+
+from cmmanet.reporting.steps import half_width, judge_steps
 
 
 def test_steps_are_judged_trial_by_trial(made_up: SimpleNamespace) -> None:
@@ -18,7 +21,14 @@ def test_steps_are_judged_trial_by_trial(made_up: SimpleNamespace) -> None:
     }
     pairs = [("base", "better"), ("base", "same"), ("base", "worse"), ("base", "absent")]
     assert " ".join(judge_steps(pairs, arms, "dense").split()) == (
-        "Steps in R1 larger than their spread over 3 trials: `base` → `better` (+2.0 ± 1.0), "
-        "`base` → `worse` (−9.3 ± 1.2). Not resolved: `base` → `same` (0.0 ± 3.0)."
+        "Steps in R1 that 3 trials resolve: `base` → `worse` (−9.3 ± 2.9). Not resolved, so that "
+        "the order of these arms means nothing: `base` → `better` (+2.0 ± 2.5), `base` → `same` "
+        "(0.0 ± 7.5). (± here: the 95 % interval of the paired gain.)"
     )
     assert judge_steps([("base", "absent")], arms, "dense") == ""
+
+
+def test_interval_is_students_t() -> None:
+    # Textbook quantiles of 0.975: 12.706 with one degree of freedom, 4.303 with two.
+    assert half_width([0.0, 2.0]) == pytest.approx(12.706 * math.sqrt(2) / math.sqrt(2), rel=1e-4)
+    assert half_width([1.0, 2.0, 3.0]) == pytest.approx(4.303 / math.sqrt(3), rel=1e-3)

@@ -308,6 +308,7 @@ def test_headline_metrics(made_up: SimpleNamespace) -> None:
     assert metrics["mars"]["partial"] is True
 
 
-def test_two_trials_hardly_know_their_spread(synthetic_page: str) -> None:
+def test_two_trials_say_that_they_resolve_little(synthetic_page: str) -> None:
     text = section(synthetic_page, "## Synthetic")
-    assert "From 2 trials the spread is itself hardly known." in text
+    assert "Steps in R1 that 2 trials resolve:" in text
+    assert "so that the order of these arms means nothing" in text
