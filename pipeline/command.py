@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
+import psutil
 import typer
 
 DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="synthetic, mars")]
 ArmName = Annotated[str, typer.Argument(metavar="ARM", help="an arm of params.yaml")]
 
 INTERRUPTED = 130
+
+# Errors of torch and of process pools, by name: not imported for their classes alone.
+_EXHAUSTED = ("OutOfMemoryError", "BrokenProcessPool")
 
 
 def run(main: Callable[..., None]) -> None:
@@ -22,6 +30,8 @@ def run(main: Callable[..., None]) -> None:
     ends with status 1; with CMMANET_DEBUG=1 the traceback is shown as well. A bug, being
     any other exception, keeps its traceback.
     """
+    if "DVC_STAGE" in os.environ:
+        threading.Thread(target=_end_with_dvc, daemon=True).start()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:
@@ -33,11 +43,34 @@ def run(main: Callable[..., None]) -> None:
             raise
         _fail(_message(error), 1)
     except Exception as error:
+        if type(error).__name__ in _EXHAUSTED or "DataLoader worker" in str(error):
+            _fail(f"{_message(error)}: out of memory? Lower the batch, or --workers", 1)
         # click's own complaints about the command line; not imported for their class alone.
         show = getattr(error, "format_message", None)
         if show is None:
             raise
         _fail(show(), 2)
+
+
+def _end_with_dvc() -> None:
+    """Interrupt this stage when the dvc that started it is gone, killed for instance.
+
+    Nobody would record what the stage makes, and it would be in the next run's way.
+    """
+    dvc = next(filter(_is_dvc, psutil.Process().parents()), None)
+    if dvc is None:
+        return
+    while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _is_dvc(process: psutil.Process) -> bool:
+    try:
+        command = process.cmdline()
+    except psutil.Error:
+        return False
+    return "dvc" in (Path(part).stem for part in command[:3])
 
 
 def _message(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,16 @@ from cmmanet.evaluation.embedding import embed
 from cmmanet.frames.index import load_tracklets, open_store
 from cmmanet.model.network import CMMANet
 from cmmanet.params import ArmPlan
-from cmmanet.training.device import choose_device, choose_precision, default_workers
+from cmmanet.training.device import (
+    choose_device,
+    choose_precision,
+    default_workers,
+    describe_device,
+    precision_name,
+)
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
+from pipeline.provenance import environment
 
 
 def main(dataset: DatasetName, arm: ArmName) -> None:
@@ -25,14 +33,26 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
 
     Each file holds `dense` and `chunk_first`, float32 [M, D], and `tracklet`, the M rows of
     the tracklet table: everything that evaluation needs, so that a changed metric embeds
-    nothing again.
+    nothing again. What embedded them stands in its metadata.
     """
+    folder = workspace.embedding_folder(dataset, arm)
+    with workspace.locked(workspace.lock_folder(), f"embed-{dataset}-{arm}", wait=False):
+        partial = folder.with_name(f".{arm}")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            _embed_arm(dataset, arm, partial)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+
+
+def _embed_arm(dataset: str, arm: str, folder: Path) -> None:
     data = workspace.data_folder(dataset)
     trials = workspace.read_json(data / "trials.json", f"split {dataset}")
     index = workspace.read_json(data / "index.json", f"index {dataset}")
-    folder = workspace.embedding_folder(dataset, arm)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     for trial, split in enumerate(trials["trials"]):
         rows = trials["splits"][split]
         run_folder = workspace.run_folder(dataset, arm) / workspace.trial_name(trial)
@@ -49,6 +69,8 @@ def _embed_trial(
     tracklets = load_tracklets(data)
     raw = workspace.raw_folder() / index["folder"]
     device = choose_device()
+    precision = choose_precision(plan.precision, device)
+    used = environment(describe_device(device), precision_name(precision))
     frames = int(tracklets.length[rows].sum())
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
@@ -62,13 +84,14 @@ def _embed_trial(
             height=plan.image.height,
             width=plan.image.width,
             device=device,
-            precision=choose_precision(plan.precision, device),
+            precision=precision,
             workers=default_workers(),
             on_frames=lambda done: progress.update(task, completed=done),
         )
     content = {**embeddings._asdict(), "tracklet": torch.tensor(rows)}
     try:
-        safetensors.torch.save_file(content, target)
+        # Values of safetensors' metadata are text.
+        safetensors.torch.save_file(content, target, {"environment": json.dumps(used)})
     except safetensors.SafetensorError as error:
         raise OSError(f"{target}: not written: {error}") from None
     print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cmmanet.frames.index import load_tracklets
 from cmmanet.params import EvaluatePlan
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
+from pipeline.provenance import code
 from pipeline.tracking import Tracker
 
 TEST_FRAMES = ("dense", "chunk_first")
@@ -28,7 +30,8 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
     trials = workspace.read_json(data / "trials.json", f"split {dataset}")
     index = workspace.read_json(data / "index.json", f"index {dataset}")
     tracklets = load_tracklets(data)
-    records, scored = [], []
+    tracker = Tracker()
+    records, scored, embedded = [], [], []
     for trial, split in enumerate(trials["trials"]):
         name = workspace.trial_name(trial)
         record = workspace.read_json(
@@ -37,6 +40,7 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
         embeddings = workspace.embedding_folder(dataset, arm) / f"{name}.safetensors"
         metrics = _score(embeddings, tracklets, trials["splits"][split], plan)
         records.append(record)
+        embedded.append(_embedded_on(embeddings))
         scored.append(
             {
                 "trial": trial,
@@ -65,10 +69,10 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
         "std": std,
         "mlflow_run": records[0]["mlflow_arm_run"],
         "environment": records[0]["environment"],
+        "embedding": embedded[0],
+        "evaluation": code(),
     }
     workspace.write_json(workspace.result_file(dataset, arm), result)
-
-    tracker = Tracker()
     for trial_result in scored:
         values = _named(plan.distance, trial_result["metrics"])
         tracker.metrics(trial_result["mlflow_run"], values)
@@ -94,7 +98,7 @@ def _score(
     query = [place[row] for row in split["query"]]
     gallery = [place[row] for row in split["gallery"]]
     pid, camera = torch.from_numpy(tracklets.pid), torch.from_numpy(tracklets.camera)
-    return {
+    scores = {
         mode: rank(
             embeddings[mode][query],
             embeddings[mode][gallery],
@@ -106,6 +110,17 @@ def _score(
         ).summary()
         for mode in TEST_FRAMES
     }
+    if not scores["dense"]["valid"]:
+        raise ValueError(
+            f"{path}: none of the {len(query):,} queries has a right answer in the gallery: a part "
+            "of the dataset that holds no person in two cameras cannot be scored"
+        )
+    return scores
+
+
+def _embedded_on(path: Path) -> Any:
+    with safetensors.safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["environment"])
 
 
 def _over_trials(scored: list[dict[str, Any]], reduce: Any) -> dict[str, dict[str, float]]:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, track
+from rich.progress import Progress
 
 from cmmanet.datasets import mars, synthetic
+from cmmanet.frames import archive
+from cmmanet.frames.archive import digest_part, hash_file
 from cmmanet.params import DataPlan, Render
 from pipeline import workspace
 from pipeline.command import DatasetName, run
-
-# How often a chunk of a large archive is hashed at a time.
-_CHUNK = 2**24
 
 
 def main(dataset: DatasetName) -> None:
@@ -29,10 +26,18 @@ def main(dataset: DatasetName) -> None:
     """
     plan = workspace.read_plan(DataPlan, f"{dataset}/data.json")
     folder = workspace.raw_folder() / dataset
-    with workspace.locked(f"fetch-{dataset}", f"{dataset} is being fetched by another process"):
-        if plan.render is not None:
+    # The raw data are shared by every copy of the repository.
+    with workspace.locked(workspace.root() / ".locks", f"fetch-{dataset}", wait=True):
+        if plan.render is None:
+            manifest = _verified(dataset, folder)
+        else:
             folder = _rendered(folder, plan.render)
-        manifest = _verified(dataset, folder)
+            try:
+                manifest = _verified(dataset, folder)
+            except ValueError as error:
+                raise ValueError(
+                    f"{error} (rendered data: delete {folder} and it is rendered again)"
+                ) from None
     workspace.write_json(workspace.data_folder(dataset) / "manifest.json", manifest)
     print(_in_words(manifest))
 
@@ -60,24 +65,25 @@ def _verified(dataset: str, folder: Path) -> dict[str, Any]:
     files = [*mars.info_files(folder), *parts]
     stamps = {str(file): _stamp(file) for file in files}
     kept = workspace.root() / "data" / ".manifests" / f"{dataset}.json"
+    # What an older version of this code verified is verified anew.
+    version = [hash_file(Path(module)) for module in (__file__, mars.__file__, archive.__file__)]
     try:
         last = json.loads(kept.read_bytes())
-        if last["stamps"] == stamps:
+        if last["stamps"] == stamps and last["version"] == version:
             return dict(last["manifest"])
     except (OSError, ValueError, KeyError):
-        pass  # the first time, or a file that is not whole: verify anew
+        pass  # the first time, or a file that is not whole
     manifest = _manifest(dataset, folder, parts)
-    workspace.write_json(kept, {"stamps": stamps, "manifest": manifest})
+    workspace.write_json(kept, {"version": version, "stamps": stamps, "manifest": manifest})
     return manifest
 
 
 def _manifest(dataset: str, folder: Path, parts: list[Path]) -> dict[str, Any]:
     listing = mars.read_listing(folder)
     counts = mars.counts(listing)
-    archives: list[dict[str, Any]] = []
-    for part in parts:
-        images, size, digest = _digest(part, mars.IMAGE_SUFFIX)
-        archives.append({"name": part.name, "images": images, "bytes": size, "sha256": digest})
+    archives: list[dict[str, Any]] = [
+        {"name": part.name, **digest_part(part, mars.IMAGE_SUFFIX)._asdict()} for part in parts
+    ]
     official = mars.OFFICIAL_COUNTS if dataset == "mars" else counts
     wrong = {name: count for name, count in counts.items() if count != official[name]}
     found = sum(archive["images"] for archive in archives)
@@ -86,47 +92,11 @@ def _manifest(dataset: str, folder: Path, parts: list[Path]) -> dict[str, Any]:
         # Relative to the raw data folder, so that the manifest is the same on any machine.
         "folder": folder.relative_to(workspace.raw_folder()).as_posix(),
         "archives": archives,
-        "info": {file.name: _sha256(file) for file in mars.info_files(folder)},
+        "info": {file.name: hash_file(file) for file in mars.info_files(folder)},
         "counts": counts,
         "official_counts": official,
         "complete": not wrong and found >= official["train_frames"] + official["test_frames"],
     }
-
-
-def _digest(part: Path, suffix: str) -> tuple[int, int, str]:
-    """Number of images, bytes and sha256 of an archive, or of a folder's names and sizes.
-
-    Raises:
-        ValueError: for an archive that is cut short or damaged.
-    """
-    if part.is_dir():
-        digest, images, size = hashlib.sha256(), 0, 0
-        for file in sorted(part.rglob(f"*{suffix}")):
-            length = file.stat().st_size
-            digest.update(f"{file.relative_to(part).as_posix()} {length}\n".encode())
-            images, size = images + 1, size + length
-        return images, size, digest.hexdigest()
-    try:
-        with zipfile.ZipFile(part) as archive:
-            images = sum(name.endswith(suffix) for name in archive.namelist())
-    except zipfile.BadZipFile:
-        raise ValueError(
-            f"{part}: no whole zip archive ({part.stat().st_size:,} bytes): cut short or damaged; "
-            "get it again"
-        ) from None
-    return images, part.stat().st_size, _sha256(part)
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        chunks = iter(lambda: stream.read(_CHUNK), b"")
-        if size > 8 * _CHUNK and sys.stderr.isatty():
-            chunks = iter(track(chunks, f"hashing {file.name}", total=-(-size // _CHUNK)))
-        for chunk in chunks:
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _stamp(file: Path) -> list[int]:

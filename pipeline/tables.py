@@ -21,14 +21,13 @@ def main() -> None:
         for dataset in plan.datasets
         for arm in plan.arms
     }
+    tracker = Tracker()
     report = plan.model_dump(mode="json")
     tables = workspace.REPORTS / "tables.md"
     workspace.write_text(tables, render_tables(report, results))
     workspace.write_json(workspace.REPORTS / "metrics.json", headline_metrics(report, results))
-
-    tracker = Tracker()
-    for dataset in plan.datasets:
-        tracker.artifact(results[dataset, plan.headline]["mlflow_run"], tables)
+    for result in results.values():
+        tracker.artifact(result["mlflow_run"], tables)
     print(f"{tables} and {workspace.REPORTS / 'metrics.json'}: headline {plan.headline}")
 
 

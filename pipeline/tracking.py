@@ -8,12 +8,12 @@ and does not end it.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,12 @@ from typing import Any
 from filelock import FileLock
 
 from pipeline import workspace
+from pipeline.provenance import code
 
 EXPERIMENT = "cmmanet"
+
+# Stands for a run that the store did not take.
+NO_RUN = ""
 
 # MLflow refuses longer values of parameters and tags.
 _LONGEST_VALUE = 5000
@@ -42,7 +46,12 @@ class Tracker:
         root = workspace.root()
         given = os.environ.get("MLFLOW_TRACKING_URI")
         self.uri = given or f"sqlite:///{root / 'mlflow.db'}"
-        artifacts = None if given else (root / "mlartifacts").as_uri()
+        # A server decides itself; a database would choose ./mlruns, which a temporary copy
+        # loses and which hides the database from `mlflow ui`.
+        served = self.uri.startswith(("http:", "https:", "databricks"))
+        artifacts = None if served else (root / "mlartifacts").as_uri()
+        for noisy in ("mlflow", "alembic"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
         (root / ".locks").mkdir(parents=True, exist_ok=True)
         try:
             # Several processes that create one database at once break it.
@@ -72,32 +81,51 @@ class Tracker:
         dataset: Mapping[str, str],
     ) -> Iterator[str]:
         """A run's id; the run ends as finished, killed or failed with the block."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
         all_tags = {"mlflow.runName": name, **_provenance(), **tags}
         if parent is not None:
             all_tags["mlflow.parentRunId"] = parent
-        run_id: str = self._client.create_run(self._experiment, tags=all_tags).info.run_id
+        try:
+            run_id: str = self._client.create_run(self._experiment, tags=all_tags).info.run_id
+        except Exception as error:
+            self._complain(error)
+            yield NO_RUN
+            return
         # Parameters as dotted keys, as they stand in params.yaml.
         values = [Param(key, str(value)[:_LONGEST_VALUE]) for key, value in _flat(params)]
-        self._client.log_batch(run_id, params=values, tags=[RunTag("cmmanet.run", name)])
         source = Dataset(
             name=dataset["name"],
             digest=dataset["digest"],
             source_type="dvc",
             source=dataset["source"],
         )
-        tag = InputTag("mlflow.data.context", "training")
-        self._client.log_inputs(run_id, [DatasetInput(source, [tag])])
+        inputs = [DatasetInput(source, [InputTag("mlflow.data.context", "training")])]
+        status = "FAILED"
         try:
+            with self._tolerated():
+                self._client.log_batch(run_id, params=values)
+                self._client.log_inputs(run_id, inputs)
             yield run_id
+            status = "FINISHED"
         except KeyboardInterrupt:
-            self._client.set_terminated(run_id, "KILLED")
+            status = "KILLED"
             raise
-        except BaseException:
-            self._client.set_terminated(run_id, "FAILED")
-            raise
-        self._client.set_terminated(run_id, "FINISHED")
+        finally:
+            with self._tolerated():
+                self._client.set_terminated(run_id, status)
+
+    def end_abandoned(self, tags: Mapping[str, str]) -> None:
+        """Mark as killed the runs with these tags that never ended: their process was killed.
+
+        The caller holds the lock that keeps a living one away.
+        """
+        wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        with self._tolerated():
+            for run in self._client.search_runs(
+                [self._experiment], f"attributes.status = 'RUNNING' and {wanted}"
+            ):
+                self._client.set_terminated(run.info.run_id, "KILLED")
 
     def metrics(self, run_id: str, values: Mapping[str, float], step: int = 0) -> None:
         """Log the finite ones of some numbers at a step."""
@@ -109,15 +137,21 @@ class Tracker:
             for name, value in values.items()
             if math.isfinite(value)
         ]
-        try:
-            self._client.log_batch(run_id, metrics=batch)
-        except Exception as error:
-            self._complain(error)
+        self._tell(run_id, lambda: self._client.log_batch(run_id, metrics=batch))
 
     def artifact(self, run_id: str, file: Path) -> None:
         """Keep a copy of a file with the run."""
+        self._tell(run_id, lambda: self._client.log_artifact(run_id, str(file)))
+
+    def _tell(self, run_id: str, what: Callable[[], object]) -> None:
+        if run_id != NO_RUN:
+            with self._tolerated():
+                what()
+
+    @contextmanager
+    def _tolerated(self) -> Iterator[None]:
         try:
-            self._client.log_artifact(run_id, str(file))
+            yield
         except Exception as error:
             self._complain(error)
 
@@ -131,39 +165,18 @@ class Tracker:
         self._complained = True
 
 
-def git_commit() -> tuple[str | None, bool]:
-    """The commit of the code in use, and whether code or parameters differ from it."""
-    commit = _git("rev-parse", "HEAD")
-    code = ("src", "pipeline", "params.yaml", "dvc.yaml", "pyproject.toml", "requirements.lock")
-    return commit, bool(_git("status", "--porcelain", "--", *code))
-
-
 def _provenance() -> dict[str, str]:
-    commit, dirty = git_commit()
+    used = code()
     tags = {
         "mlflow.source.name": " ".join(sys.argv),
         "mlflow.source.type": "JOB",
-        "mlflow.source.git.commit": commit or "",
-        "git.dirty": str(dirty).lower(),
+        "mlflow.source.git.commit": used["commit"] or "",
+        "git.dirty": "unknown" if used["dirty"] is None else str(used["dirty"]).lower(),
         "dvc.stage": os.environ.get("DVC_STAGE", ""),
         "dvc.experiment": os.environ.get("DVC_EXP_NAME", ""),
         "dvc.baseline": os.environ.get("DVC_EXP_BASELINE_REV", ""),
     }
     return {name: value for name, value in tags.items() if value}
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        answer = subprocess.run(  # noqa: S603 (the arguments are this file's own)
-            ["git", *arguments],  # noqa: S607
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()
 
 
 def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

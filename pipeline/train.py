@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import safetensors.torch
-import torch
-import torchvision
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -30,11 +26,13 @@ from cmmanet.training.device import (
     choose_precision,
     default_workers,
     describe_device,
+    precision_name,
 )
 from cmmanet.training.loop import OnIteration, build_network, plan_epoch, train
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
-from pipeline.tracking import Tracker, git_commit
+from pipeline.provenance import environment
+from pipeline.tracking import Tracker
 
 Workers = Annotated[
     int | None, typer.Option(min=0, help="processes that decode frames; changes no number")
@@ -42,6 +40,7 @@ Workers = Annotated[
 
 # Clips of the first batch that the picture beside each trial's weights shows.
 SHOWN_CLIPS = 16
+PICTURE = "clips.png"
 
 
 def main(dataset: DatasetName, arm: ArmName, workers: Workers = None) -> None:
@@ -50,22 +49,26 @@ def main(dataset: DatasetName, arm: ArmName, workers: Workers = None) -> None:
     data = workspace.data_folder(dataset)
     trials = workspace.read_json(data / "trials.json", f"split {dataset}")
     index = workspace.read_json(data / "index.json", f"index {dataset}")
-    busy = f"{arm} on {dataset} is being trained by another process; wait for it or end it"
-    with workspace.locked(f"train-{dataset}-{arm}", busy):
+    with workspace.locked(workspace.lock_folder(), f"train-{dataset}-{arm}", wait=False):
+        clips = [
+            _clips(plan, data, index, trials["splits"][split]["train"])
+            for split in trials["trials"]
+        ]
+        tracker = Tracker()
         folder = workspace.run_folder(dataset, arm)
         shutil.rmtree(folder, ignore_errors=True)
-        tracker = Tracker()
         source = {
             "name": dataset,
-            "digest": _digest(data / FRAMES, data / TRACKLETS, data / "trials.json"),
+            "digest": _digest(data / TRACKLETS, data / "index.json", data / "trials.json"),
             "source": (data / FRAMES).as_posix(),
         }
-        tags = {"dataset": dataset, "arm": arm, "partial": str(index["partial"]).lower()}
+        place = {"dataset": dataset, "arm": arm, "folder": str(folder.resolve())}
+        tracker.end_abandoned(place)
+        tags = {**place, "partial": str(index["partial"]).lower()}
         config = plan.model_dump(mode="json")
         name = f"{dataset} {arm}"
         with tracker.run(name, parent=None, params=config, tags=tags, dataset=source) as arm_run:
-            for trial, split in enumerate(trials["trials"]):
-                clips = _clips(plan, data, index, trials["splits"][split]["train"])
+            for trial, trial_clips in enumerate(clips):
                 with tracker.run(
                     f"{name} {workspace.trial_name(trial)}",
                     parent=arm_run,
@@ -80,8 +83,7 @@ def main(dataset: DatasetName, arm: ArmName, workers: Workers = None) -> None:
                         "mlflow_arm_run": arm_run,
                         "mlflow_run": trial_run,
                     }
-                    _train_trial(plan, clips, record, folder, tracker, workers)
-            tracker.artifact(arm_run, folder / workspace.trial_name(0) / "clips.png")
+                    _train_trial(plan, trial_clips, record, folder, tracker, workers)
 
 
 def _train_trial(
@@ -99,10 +101,12 @@ def _train_trial(
     try:
         _train_into(partial, plan, clips, record, tracker, workers)
     except BaseException:
-        shutil.rmtree(partial)
+        shutil.rmtree(partial, ignore_errors=True)
         raise
     partial.rename(folder / name)
-    tracker.artifact(record["mlflow_run"], folder / name / "history.csv")
+    for file in ("history.csv", PICTURE):
+        if (folder / name / file).is_file():
+            tracker.artifact(record["mlflow_run"], folder / name / file)
 
 
 def _train_into(
@@ -114,6 +118,8 @@ def _train_into(
     workers: int | None,
 ) -> None:
     device = choose_device()
+    precision = choose_precision(plan.precision, device)
+    used = environment(describe_device(device), precision_name(precision))
     seed = plan.seed + int(record["trial"])
     title = f"{plan.dataset} {plan.arm} {workspace.trial_name(record['trial'])}"
     first = plan_epoch(plan, clips, seed, 0)
@@ -124,8 +130,10 @@ def _train_into(
         f"{first.repeated_clips:,} clips of a tracklet that is in its batch already",
         flush=True,
     )
-    shown = first.batches[0][:SHOWN_CLIPS]
-    contact_sheet(clips.__getitems__(shown).clips, columns=4).save(folder / "clips.png")
+    if plan.dataset == "synthetic":
+        # Pictures of people stay where the licensed archives are.
+        shown = clips.__getitems__(first.batches[0][:SHOWN_CLIPS])
+        contact_sheet(shown.clips, columns=4).save(folder / PICTURE)
     network = build_network(plan, len(clips.identities), seed, workspace.root())
 
     history: list[dict[str, float]] = []
@@ -156,7 +164,7 @@ def _train_into(
         "tracklets": len(clips),
         "short_tracklets": short,
         "config": plan.model_dump(mode="json"),
-        "environment": _environment(plan, device),
+        "environment": used,
     }
     weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     try:
@@ -197,21 +205,6 @@ def _watched(title: str, iterations: int) -> Iterator[tuple[OnIteration, Callabl
             progress.console.print(line, highlight=False, soft_wrap=True)
 
         yield on_iteration, say
-
-
-def _environment(plan: ArmPlan, device: torch.device) -> dict[str, Any]:
-    commit, dirty = git_commit()
-    precision = choose_precision(plan.precision, device)
-    return {
-        "device": describe_device(device),
-        "precision": "fp32" if precision == torch.float32 else "bf16",
-        "python": platform.python_version(),
-        "torch": torch.__version__.partition("+")[0],
-        "torchvision": torchvision.__version__.partition("+")[0],
-        "commit": commit,
-        "dirty": dirty,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
 
 
 def _clips(plan: ArmPlan, data: Path, index: dict[str, Any], rows: list[int]) -> ClipDataset:

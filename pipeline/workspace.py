@@ -59,6 +59,11 @@ def result_file(dataset: str, arm: str) -> Path:
     return Path("results") / dataset / f"{arm}.json"
 
 
+def lock_folder() -> Path:
+    """Locks of what a working copy writes; another copy's stages are not in the way."""
+    return Path(".locks")
+
+
 def trial_name(trial: int) -> str:
     """Name of a trial's folder or file."""
     return f"trial-{trial:02d}"
@@ -113,20 +118,33 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole or not at all, in a form that diffs well."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager
-def locked(name: str, busy: str) -> Iterator[None]:
-    """Hold a lock of this repository's; `busy` is said if another process holds it.
+def locked(folder: Path, name: str, *, wait: bool) -> Iterator[None]:
+    """Keep other processes out of what `name` stands for; the lock ends with its process.
 
-    The lock ends with its process, however that dies.
+    Raises:
+        BlockingIOError: if another process holds it and `wait` is false.
     """
-    folder = root() / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{name}.lock", timeout=0)
+    holder = folder / f"{name}.pid"
+    lock = FileLock(folder / f"{name}.lock")
     try:
-        with lock:
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
-        raise BlockingIOError(busy) from None
+        other = holder.read_text() if holder.is_file() else "unknown"
+        if not wait:
+            raise BlockingIOError(
+                f"{name} is being done by another process, {other}: end that one, or let it "
+                "finish, then run this again"
+            ) from None
+        print(f"{name} is being done by another process, {other}: waiting for it", flush=True)
+        lock.acquire()
+    try:
+        holder.write_text(str(os.getpid()))
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()

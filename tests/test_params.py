@@ -86,6 +86,7 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
         ({"arms": ["data", "cmmanet-random_interval"]}, "'data' is the name of a plan file"),
         ({"variants__a/b": {}}, "names are of"),
         ({"variants__baseline": {"model": {"k": 1}}}, "baseline over recipes.demo: model.k"),
+        ({"variants__unused": {"modle": {}}}, "variants.unused over recipes.demo: modle: unknown"),
         ({"variants__baseline": {"seed": 1}}, "variants.baseline.seed: not a key of a recipe"),
         ({"data__mars__recipe": "papr"}, "data.mars.recipe: 'papr' is not one of demo, paper"),
         ({"data__synthetic__render__cameras": 1}, "render.cameras: .* greater than or equal"),

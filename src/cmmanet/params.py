@@ -325,7 +325,8 @@ def load_params(path: Path) -> Params:
     except ValidationError as error:
         raise ParamsError(_readable(error, path.name)) from None
     for dataset in params.datasets:
-        for arm in params.arms:
+        # Variants that no arm uses as well: a slip in one is better told before it is used.
+        for arm in (*params.arms, *params.variants):
             resolve_arm(params, dataset, arm)
     return params
 

@@ -13,6 +13,7 @@ from cmmanet.frames.archive import (
     ArchiveError,
     FrameColumns,
     FrameStore,
+    digest_part,
     list_members,
 )
 
@@ -36,6 +37,7 @@ def store_of(path: Path) -> tuple[FrameStore, list[str]]:
         stored=np.array([members[n].stored for n in names]),
         size=np.array([members[n].size for n in names]),
         compression=np.array([members[n].compression for n in names], np.uint8),
+        crc=np.array([members[n].crc for n in names], np.uint32),
         name=names,
     )
     return FrameStore([path], columns), names
@@ -121,6 +123,39 @@ def test_damaged_deflate_stream_is_refused(tmp_path: Path) -> None:
     store, names = store_of(path)
     with pytest.raises(ArchiveError, match=r"does not inflate|another size"):
         store.read(names.index("part/3/frame3.jpg"))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_one_flipped_bit_is_noticed(tmp_path: Path, compression: int) -> None:
+    path = write_zip(tmp_path / "part.zip", compression)
+    whole = path.read_bytes()
+    store, names = store_of(path)
+    member = list_members(path, ".jpg")[names[7]]
+    for bit in range(8 * member.stored):
+        data = bytearray(whole)
+        data[member.offset + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(data)
+        try:
+            # Bits after the end of a deflated stream carry nothing.
+            assert store.read(7) == CONTENT[names[7]] and compression == zipfile.ZIP_DEFLATED
+        except ArchiveError as error:
+            assert names[7] in str(error)
+
+
+def test_digest_of_a_folder_follows_names_and_content(tmp_path: Path) -> None:
+    (tmp_path / "part/1").mkdir(parents=True)
+    (tmp_path / "part/1/a.jpg").write_bytes(b"one")
+    (tmp_path / "part/1/b.jpg").write_bytes(b"two")
+    (tmp_path / "part/notes.txt").write_bytes(b"no image")
+    first = digest_part(tmp_path / "part", ".jpg")
+    assert (first.images, first.bytes) == (2, 6)
+    (tmp_path / "part/1/a.jpg").write_bytes(b"eno")
+    changed = digest_part(tmp_path / "part", ".jpg")
+    assert changed.sha256 != first.sha256 and changed.bytes == first.bytes
+    (tmp_path / "part/1/a.jpg").write_bytes(b"one")
+    assert digest_part(tmp_path / "part", ".jpg") == first
+    (tmp_path / "part/1/b.jpg").rename(tmp_path / "part/1/c.jpg")
+    assert digest_part(tmp_path / "part", ".jpg").sha256 != first.sha256
 
 
 def test_member_listed_twice_is_refused(tmp_path: Path) -> None:

@@ -79,11 +79,11 @@ def test_fetch_verifies_once_and_notices_a_change(
     assert first["complete"] is False and first["counts"]["queries"] == 4
     assert [archive["images"] for archive in first["archives"]] == [11, 16]
 
-    def unread(_: Path) -> str:
+    def unread(*_: object) -> None:
         raise AssertionError("an unchanged file was read again")
 
     with monkeypatch.context() as patched:
-        patched.setattr(fetch, "_sha256", unread)
+        patched.setattr(fetch, "_manifest", unread)
         assert fetch._verified("mars", root) == first
     data = bytearray((root / "bbox_test.zip").read_bytes())
     data[int(np.argmax(np.frombuffer(data, np.uint8) == 0xDB))] ^= 1

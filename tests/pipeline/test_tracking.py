@@ -73,11 +73,41 @@ def test_a_store_that_fails_later_warns_once_and_goes_on(
     assert capsys.readouterr().err.count("warning: MLflow") == 1
 
 
+def test_a_store_that_is_lost_ends_no_training(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise ConnectionError("gone")
+
+    for method in ("create_run", "log_batch", "set_terminated", "log_artifact", "search_runs"):
+        monkeypatch.setattr(MlflowClient, method, lost)
+    run = start(tracker)
+    tracker.end_abandoned({"arm": "x"})
+    tracker.metrics(run, {"loss": 1.0})
+    tracker.artifact(run, Path(__file__))
+    assert capsys.readouterr().err.count("warning: MLflow") == 1
+
+
+def test_runs_of_killed_processes_are_ended(tracker: Tracker, tmp_path: Path) -> None:
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    mine = client.create_run(experiment, tags={"arm": "x", "folder": "/a b/runs"})
+    other = client.create_run(experiment, tags={"arm": "x", "folder": "/elsewhere"})
+    tracker.end_abandoned({"arm": "x", "folder": "/a b/runs"})
+    assert client.get_run(mine.info.run_id).info.status == "KILLED"
+    assert client.get_run(other.info.run_id).info.status == "RUNNING"
+
+
 def test_uri_of_the_user_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mine.db")
-    Tracker()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    tracker = Tracker()
+    run = start(tracker)
+    (tmp_path / "file.txt").write_text("content")
+    tracker.artifact(run, tmp_path / "file.txt")
     assert (tmp_path / "mine.db").is_file() and not (tmp_path / "mlflow.db").exists()
+    assert not (tmp_path / "mlruns").exists(), "it would hide the database from `mlflow ui`"
 
 
 def test_unreachable_store_is_told_in_one_line(

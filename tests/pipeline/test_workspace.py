@@ -2,7 +2,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import REPOSITORY
@@ -37,28 +39,58 @@ def test_raw_data_outlive_a_temporary_copy(tmp_path: Path, monkeypatch: pytest.M
     assert workspace.raw_folder() == Path("/mnt/archives")
 
 
-def test_lock_of_another_process_is_told_and_ends_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+HOLDER = """
+import sys, time
+from pathlib import Path
+from pipeline import workspace
+with workspace.locked(Path("locks"), "train", wait=False):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Starts a process that holds the lock for some seconds."""
+    monkeypatch.chdir(tmp_path)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(seconds: float) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(seconds)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )
+        started.append(process)
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_lock_of_another_process_is_told_and_ends_with_it(holder: Callable[..., Any]) -> None:
+    process = holder(60)
+    with (
+        pytest.raises(BlockingIOError, match=rf"train is .* process, {process.pid}: end that"),
+        workspace.locked(Path("locks"), "train", wait=False),
+    ):
+        pass
+    process.kill()
+    process.wait()
+    with workspace.locked(Path("locks"), "train", wait=False):
+        pass
+
+
+def test_waiting_for_a_lock_gets_it(
+    holder: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import time\n"
-            "from pipeline import workspace\n"
-            "with workspace.locked('train', ''): print('held', flush=True); time.sleep(60)\n",
-        ],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
-    assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
-    with pytest.raises(BlockingIOError, match="busy"), workspace.locked("train", "busy"):
-        pass
-    holder.kill()
-    holder.wait()
-    with workspace.locked("train", "busy"):
-        pass
+    process = holder(1)
+    with workspace.locked(Path("locks"), "train", wait=True):
+        assert process.wait(timeout=10) == 0
+    assert f"{process.pid}: waiting for it" in capsys.readouterr().out
 
 
 def test_plan_that_is_missing_or_of_another_version(

@@ -6,6 +6,7 @@ read. `os.pread` keeps no position, so forked workers share the descriptors safe
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import threading
@@ -42,6 +43,7 @@ class Member(NamedTuple):
     stored: int
     size: int
     compression: int
+    crc: int  # of the bytes, as the zip lists it; 0 for a loose file
 
 
 def list_members(path: Path, suffix: str) -> dict[str, Member]:
@@ -59,6 +61,49 @@ def list_members(path: Path, suffix: str) -> dict[str, Member]:
     return _list_zip(path, suffix)
 
 
+class PartDigest(NamedTuple):
+    """What tells one state of an archive or folder from another."""
+
+    images: int
+    bytes: int
+    sha256: str
+
+
+def digest_part(path: Path, suffix: str) -> PartDigest:
+    """Count and hash a zip, or the images of a folder by name and content.
+
+    Raises:
+        ArchiveError: for a zip that is cut short or damaged.
+    """
+    if not path.is_dir():
+        try:
+            with zipfile.ZipFile(path) as archive:
+                images = sum(name.endswith(suffix) for name in archive.namelist())
+        except zipfile.BadZipFile:
+            raise _cut_short(path) from None
+        return PartDigest(images, path.stat().st_size, hash_file(path))
+    digest, size = hashlib.sha256(), 0
+    files = _walk(path, path.name, suffix)
+    for name, member in files:
+        content = (path.parent / name).read_bytes()
+        digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
+        size += member.size
+    return PartDigest(len(files), size, digest.hexdigest())
+
+
+def hash_file(path: Path) -> str:
+    """The sha256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _cut_short(path: Path) -> ArchiveError:
+    return ArchiveError(
+        f"{path}: no whole zip archive ({path.stat().st_size:,} bytes): cut short or damaged; "
+        "get the archive again"
+    )
+
+
 def _walk(folder: Path, prefix: str, suffix: str) -> list[tuple[str, Member]]:
     found: list[tuple[str, Member]] = []
     with os.scandir(folder) as entries:
@@ -68,7 +113,7 @@ def _walk(folder: Path, prefix: str, suffix: str) -> list[tuple[str, Member]]:
                 found += _walk(Path(entry.path), name, suffix)
             elif name.endswith(suffix) and entry.is_file(follow_symlinks=False):
                 size = entry.stat(follow_symlinks=False).st_size
-                found.append((name, Member(0, size, size, LOOSE)))
+                found.append((name, Member(0, size, size, LOOSE, 0)))
     return found
 
 
@@ -90,9 +135,10 @@ def _list_zip(path: Path, suffix: str) -> dict[str, Member]:
                         f"{path}: {name} is compressed by method {info.compress_type}; "
                         "stored and deflated members are read"
                     )
-                if info.file_size > MAX_FRAME_BYTES:
+                claimed = max(info.file_size, info.compress_size)
+                if claimed > MAX_FRAME_BYTES:
                     raise ArchiveError(
-                        f"{path}: {name} claims {info.file_size:,} bytes; a frame has at most "
+                        f"{path}: {name} claims {claimed:,} bytes; a frame has at most "
                         f"{MAX_FRAME_BYTES:,}"
                     )
                 # The local header has its own name and extra field, of their own lengths.
@@ -104,13 +150,10 @@ def _list_zip(path: Path, suffix: str) -> dict[str, Member]:
                 if offset + info.compress_size > total:
                     raise ArchiveError(f"{path}: cut short inside {name}; get the archive again")
                 members[name] = Member(
-                    offset, info.compress_size, info.file_size, info.compress_type
+                    offset, info.compress_size, info.file_size, info.compress_type, info.CRC
                 )
     except zipfile.BadZipFile:
-        raise ArchiveError(
-            f"{path}: no whole zip archive ({total:,} bytes): cut short or damaged; "
-            "get the archive again"
-        ) from None
+        raise _cut_short(path) from None
     return members
 
 
@@ -123,6 +166,7 @@ class FrameColumns:
     stored: npt.NDArray[np.int64]
     size: npt.NDArray[np.int64]
     compression: npt.NDArray[np.uint8]
+    crc: npt.NDArray[np.uint32]
     name: Sequence[str]
 
 
@@ -150,8 +194,8 @@ class FrameStore:
         """The encoded image of frame `row`.
 
         Raises:
-            ArchiveError: if the archive is gone, shorter than the index says, or its
-                bytes do not inflate to the listed size.
+            ArchiveError: if the archive is gone, shorter than the index says, or the
+                frame's bytes are not those that the zip listed.
         """
         columns = self._columns
         compression = int(columns.compression[row])
@@ -168,16 +212,20 @@ class FrameStore:
             data = os.pread(self._descriptor(archive), stored, int(columns.offset[row]))
         if len(data) != stored:
             raise ArchiveError(f"{self.describe(row)}: changed since it was indexed")
-        if compression != DEFLATED:
+        if compression == LOOSE:
             return data
-        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-        size = int(columns.size[row])
-        try:
-            data = inflate.decompress(data, size + 1)
-        except zlib.error as error:
-            raise ArchiveError(f"{self.describe(row)}: does not inflate ({error})") from None
-        if len(data) != size:
-            raise ArchiveError(f"{self.describe(row)}: inflates to another size than is listed")
+        if compression == DEFLATED:
+            inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+            size = int(columns.size[row])
+            try:
+                data = inflate.decompress(data, size + 1)
+            except zlib.error as error:
+                raise ArchiveError(f"{self.describe(row)}: does not inflate ({error})") from None
+            if len(data) != size:
+                raise ArchiveError(f"{self.describe(row)}: inflates to another size than listed")
+        # A JPEG with flipped bits still decodes; only its checksum tells.
+        if zlib.crc32(data) != int(columns.crc[row]):
+            raise ArchiveError(f"{self.describe(row)}: damaged (checksum); get the archive again")
         return data
 
     def _descriptor(self, archive: int) -> int:

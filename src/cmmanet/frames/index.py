@@ -74,6 +74,7 @@ def build_index(
             "stored": np.array([member.stored for _, member in places], np.int64),
             "size": np.array([member.size for _, member in places], np.int64),
             "compression": np.array([member.compression for _, member in places], np.uint8),
+            "crc": np.array([member.crc for _, member in places], np.uint32),
         }
     )
     kept_length = length[kept].astype(np.int64)
@@ -88,8 +89,14 @@ def build_index(
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(frames, folder / FRAMES)
-    pq.write_table(tracklets, folder / TRACKLETS)
+    for name, table in ((FRAMES, frames), (TRACKLETS, tracklets)):
+        partial = folder / f".{name}"
+        try:
+            pq.write_table(table, partial)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        partial.replace(folder / name)
 
     for name in names:
         del where[name]
@@ -115,7 +122,7 @@ def load_tracklets(folder: Path) -> Tracklets:
 
 def open_store(folder: Path, archives: Sequence[Path]) -> FrameStore:
     """Open the frames of an index for reading; `archives` in the index's own order."""
-    columns = ["archive", "offset", "stored", "size", "compression"]
+    columns = ["archive", "offset", "stored", "size", "compression", "crc"]
     table = pq.read_table(folder / FRAMES, columns=columns)
     return FrameStore(
         archives,

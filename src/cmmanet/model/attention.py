@@ -26,17 +26,20 @@ def refine_eq4(features: Tensor, log_attention: Tensor) -> Tensor:
         x_k = a_k ⊙ f                                                                  (Eq. 3)
         f̂ = f + max_k x_k                                                              (Eq. 4)
 
-    Features [..., D, h, w] and log-attention [..., K, h, w] give [..., D, h, w] of the features'
-    type. The K copies are never made: the largest product with a positive feature is that of the
-    largest attention, with a negative one (MobileNetV2) that of the smallest.
+    Features [..., D, h, w] and log-attention [..., K, h, w] give [..., D, h, w] in the attention's
+    float32: near uniform attention adds 1/hw of f, which is all but lost in a bf16 sum.
+
+    The K copies are never made: the largest product with a positive feature is that of the largest
+    attention, with a negative one (MobileNetV2) that of the smallest.
 
     >>> attention = torch.tensor([[[0.75, 0.75]], [[0.25, 0.25]]])
     >>> refine_eq4(torch.tensor([[[2.0, -2.0]]]), attention.log())
     tensor([[[ 3.5000, -2.5000]]])
     """
-    strongest = log_attention.amax(-3, keepdim=True).exp().to(features.dtype)
-    weakest = log_attention.amin(-3, keepdim=True).exp().to(features.dtype)
-    return torch.addcmul(features, features, torch.where(features > 0, strongest, weakest))
+    strongest = log_attention.amax(-3, keepdim=True).exp()
+    weakest = log_attention.amin(-3, keepdim=True).exp()
+    precise = features.to(strongest.dtype)
+    return torch.addcmul(precise, precise, torch.where(precise > 0, strongest, weakest))
 
 
 class MultiAttention(nn.Module):

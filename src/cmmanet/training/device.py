@@ -10,8 +10,12 @@ import torch
 
 
 def choose_device() -> torch.device:
-    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    """CUDA where there is one, else Apple's MPS, else the CPU.
+
+    On CUDA, fp32 is then fp32: by itself cuDNN rounds convolutions to TF32.
+    """
     if torch.cuda.is_available():
+        torch.backends.cudnn.allow_tf32 = False
         return torch.device("cuda")
     if torch.backends.mps.is_available():
         return torch.device("mps")
@@ -26,6 +30,11 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         name = "bf16" if _has_bf16(device) else "fp32"
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+
+
+def precision_name(precision: torch.dtype) -> str:
+    """`fp32` or `bf16`, as in the parameters."""
+    return {torch.float32: "fp32", torch.bfloat16: "bf16"}[precision]
 
 
 def describe_device(device: torch.device) -> str:

@@ -1,0 +1,62 @@
+"""Which code computed a number, on what, and when."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from typing import Any, TypedDict
+
+# The parameters are recorded whole beside every number, and experiments change their file.
+_CODE = ("src", "pipeline", "pyproject.toml", "requirements.lock")
+
+
+class Code(TypedDict):
+    """The commit of the code in use; `dirty` if the code differs from it.
+
+    None where git could not tell.
+    """
+
+    commit: str | None
+    dirty: bool | None
+    date: str
+
+
+def code() -> Code:
+    """The code as it is now: ask before the work, not after it."""
+    commit = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain", "--", *_CODE)
+    return {
+        "commit": commit,
+        "dirty": None if changes is None else bool(changes),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def environment(device: str, precision: str) -> dict[str, Any]:
+    """The code, and the machine and versions that it runs on."""
+    import torch
+    import torchvision
+
+    return {
+        "device": device,
+        "precision": precision,
+        "python": platform.python_version(),
+        "torch": torch.__version__.partition("+")[0],
+        "torchvision": torchvision.__version__.partition("+")[0],
+        **code(),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(  # noqa: S603 (the arguments are this file's own)
+            ["git", *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
