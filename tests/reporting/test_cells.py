@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmmanet.reporting.cells import against, escape, measured, percent, signed, span, table
+from cmmanet.reporting.cells import (
+    against,
+    by_arm,
+    escape,
+    measured,
+    percent,
+    signed,
+    span,
+    table,
+    where,
+)
 
 fractions = st.floats(min_value=0, max_value=1)
 published_values = st.integers(min_value=0, max_value=1000).map(lambda tenths: tenths / 10)
@@ -51,3 +63,25 @@ def test_small_formats() -> None:
     assert span([3, 3]) == "3"
     assert escape("CNN+RNN* | x") == r"CNN+RNN\* \| x"
     assert table(["a", "b"], [["x", "1"]], texts=1).splitlines()[1].endswith(":|")
+
+
+@pytest.mark.parametrize("nothing", [None, math.nan, math.inf])
+def test_what_is_no_number_is_not_printed_as_one(nothing: float | None) -> None:
+    result: Any = {
+        "partial": False,
+        "mean": {"dense": {"rank1": nothing, "map": 0.5}},
+        "std": {"dense": {"rank1": 0.1, "map": nothing}},
+    }
+    assert measured(result, "dense", "rank1") == "–"
+    assert against(result, "dense", "rank1", 88.7) == "–"
+    assert against(result, "dense", "map", 49.0) == "50.0 ± – (+1.0)"
+
+
+def test_values_that_differ_name_their_arms() -> None:
+    assert by_arm({"a": "1", "b": "1"}) == "1"
+    assert by_arm({"a": "0", "b": "1", "c": "2", "d": "1", "e": "0", "f": "1"}) == (
+        "1 (0 for `a`, `e`; 2 for `c`)"
+    )
+    assert where({"a": "x", "b": "x"}) == ["x"]
+    assert where({"a": "", "b": ""}) == []
+    assert where({"a": "x", "b": "", "c": "y", "d": "x"}) == ["`a`, `d` x", "`c` y"]

@@ -164,3 +164,30 @@ def test_slips_follow_from_the_tables() -> None:
     assert f"{ours.values[0]} − {scan.values[0]} = {ours.values[0] - scan.values[0]:.1f}" in slips
     assert row("I", "SCAN+OF").values[:2] == scan.values[:2]
     assert row("I", "SCAN").values[:2] == row("II", "SCAN").values[:2]
+
+
+def test_settings_are_the_papers(paper_text: str) -> None:
+    stated = {
+        setting.keys: setting.values or setting.product for setting in load_published().settings
+    }
+    details = paper_text[paper_text.index("B. Implementation Details") :]
+
+    def found(pattern: str, text: str = details) -> tuple[str, ...]:
+        match = re.search(pattern, text)
+        assert match is not None, pattern
+        return match.groups()
+
+    assert stated == {
+        ("image.height", "image.width"): tuple(map(int, found(r"resizing them to (\d+)×(\d+)"))),
+        ("clip.frames",): (int(*found(r"\$N = (\d+)\$ frames")),),
+        ("batch.identities", "batch.clips"): int(*found(r"batch size is set to (\d+)")),
+        ("model.backbone",): (found(r"(ResNet-50)")[0].lower().replace("-", ""),),
+        ("model.weights",): (found(r"pre-trained on (ImageNet)")[0].lower(),),
+        # 256 × 128 is 8 × 4 only where the last stage halves the map like those before it.
+        ("model.last_stride",): (256 // 16 // int(*found(r"2048 \\times (\d+)", paper_text)),),
+        ("model.hidden",): (int(*found(r"\$D_1 = (\d+)\$", paper_text)),),
+        ("optimiser.lr",): (float(*found(r"initialized to ([\d.]+\d)")),),
+        ("optimiser.weight_decay",): (float(*found(r"weight decay of ([\d.]+\d)")),),
+    }
+    for setting in load_published().settings:
+        assert re.match(r"Sec\. (III-B|IV-B)", setting.stated)

@@ -32,3 +32,20 @@ def test_interval_is_students_t() -> None:
     # Textbook quantiles of 0.975: 12.706 with one degree of freedom, 4.303 with two.
     assert half_width([0.0, 2.0]) == pytest.approx(12.706 * math.sqrt(2) / math.sqrt(2), rel=1e-4)
     assert half_width([1.0, 2.0, 3.0]) == pytest.approx(4.303 / math.sqrt(3), rel=1e-3)
+
+
+@pytest.mark.parametrize("nothing", [None, math.nan])
+def test_trials_without_a_number_are_not_judged(
+    made_up: SimpleNamespace, nothing: float | None
+) -> None:
+    arms: dict[str, Any] = {
+        arm: made_up.result("mars", arm, [0.5, 0.6, 0.7]) for arm in ("a", "b", "c")
+    }
+    arms["b"]["trials"][0]["metrics"]["dense"]["rank1"] = nothing
+    for trial in (0, 1):
+        arms["c"]["trials"][trial]["metrics"]["dense"]["rank1"] = nothing
+    text = " ".join(judge_steps([("a", "b"), ("b", "c")], arms, "dense").split())
+    assert "Steps in R1 that 2 trials resolve: none." in text
+    assert "`a` → `b` (0.0 ± 0.0)" in text
+    assert text.endswith("Without two trials to judge by: `b` → `c`.")
+    assert "the spread is unknown" in judge_steps([("b", "c")], arms, "dense")

@@ -140,26 +140,77 @@ def test_difference_is_measured_minus_published(made_up: SimpleNamespace) -> Non
 
 def test_partial_data_claims_no_difference(partial_page: str) -> None:
     source, *cells = paper_rows(partial_page, "II")["`cmmanet-random_interval`"]
-    assert source == "measured; partial data, recipe demo"
+    assert source == "measured; partial data, recipe demo: 6 of the paper's 9 settings differ"
     assert not any("(" in cell for cell in cells)
     assert "no difference to a published value is given" in section(partial_page, "## Table II.")
     assert "No number of the paper is reproduced here yet" in partial_page
     assert "partial data: 142,000 of 1,191,003 frames" in partial_page
     source, *_ = paper_rows(partial_page, "III")["`cmmanet-restricted`"]
-    assert source == "measured; MARS partial data, recipe demo"
+    assert source == (
+        "measured; MARS partial data, recipe demo: 6 of the paper's 9 settings differ"
+    )
 
 
-def test_full_run_of_another_recipe_is_named(made_up: SimpleNamespace) -> None:
-    page = render_tables(made_up.report(["mars"]), made_up.results("mars", recipe="strong"))
-    assert "MARS with recipe strong, not the paper's." in " ".join(page.split())
-    assert paper_rows(page, "II")["`cmmanet-random_interval`"][0] == "measured; recipe strong"
+def verdict(page: str) -> str:
+    return " ".join(page[: page.index("## Status")].split())
+
+
+def test_a_run_is_judged_by_its_settings_not_by_its_recipes_name(
+    made_up: SimpleNamespace,
+) -> None:
+    report = made_up.report(["mars"])
+    page = render_tables(report, made_up.results("mars", recipe="demo"))
+    mark = "recipe demo: 6 of the paper's 9 settings differ"
+    assert f"published numbers: MARS.** MARS with {mark}. Not run: iLIDS-VID." in verdict(page)
+    assert paper_rows(page, "II")["`cmmanet-random_interval`"][0] == f"measured; {mark}"
+
+    page = render_tables(report, made_up.results("mars", recipe="strong"))
+    assert "published numbers: MARS.** Not run" in verdict(page)
+    assert {cells[0] for cells in paper_rows(page, "IV").values()} == {"the paper", "measured"}
+
+    results = made_up.results("mars")
+    results["mars", "multi_mam"]["config"]["optimiser"]["lr"] = 0.01
+    page = render_tables(report, results)
+    mark = "recipe paper: optimiser.lr 0.01 (the paper: 0.0002)"
+    assert f"MARS.** MARS `multi_mam` with {mark}. Not run" in verdict(page)
+    assert paper_rows(page, "IV")["`multi_mam`"][0] == f"measured; {mark}"
+    assert paper_rows(page, "IV")["`baseline`"][0] == "measured"
+
+
+def test_what_the_paper_states_is_listed(synthetic_page: str) -> None:
+    text = section(synthetic_page, "## How to read")
+    for fact in (
+        "image.height × image.width 256×128 (Sec. IV-B)",
+        "batch.identities × batch.clips 28 (Sec. IV-B, batch size)",
+        "model.last_stride 2 (Sec. III-B, by its 2048×8×4 features)",
+        "optimiser.lr 0.0002 (Sec. IV-B)",
+    ):
+        assert fact in text
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_what_is_no_number_is_a_dash(made_up: SimpleNamespace, nothing: float | None) -> None:
+    results = made_up.results("mars")
+    headline = results["mars", "cmmanet-random_interval"]
+    for scores in (headline["mean"], headline["std"]):
+        scores["dense"] = dict.fromkeys(scores["dense"], nothing)
+    for trial in headline["trials"]:
+        trial["metrics"]["dense"] = dict.fromkeys(trial["metrics"]["dense"], nothing)
+    page = render_tables(made_up.report(["mars"]), results)
+    assert not re.search(r"\bnan\b|None", page)
+    assert paper_rows(page, "II")["`cmmanet-random_interval`"][1:] == ["–"] * 4
+    assert tables_of(page)["MARS: every metric / R1 of each trial"][5][1:] == ["–"] * 3
+    assert "to judge by: `multi_mam` → `cmmanet-random_interval`" in section(page, "## Table IV.")
+    metrics = headline_metrics(made_up.report(["mars"]), results)["mars"]
+    assert metrics["rank1"] is metrics["map"] is metrics["rank1_std"] is None
+    json.dumps(metrics, allow_nan=False)
 
 
 def test_one_trial_has_no_spread(made_up: SimpleNamespace) -> None:
     page = render_tables(made_up.report(["mars"]), made_up.results("mars", 1))
     cells = paper_rows(page, "IV")["`baseline`"]
     assert cells[1] == "80.0 (−5.8)"
-    assert "the spread is unknown, so no step" in section(page, "## Table IV.")
+    assert "Without two trials the spread is unknown, so no step" in section(page, "## Table IV.")
     assert "R1 of each trial" not in page
 
 
@@ -220,14 +271,15 @@ def test_conditions_name_what_a_number_depends_on(full_page: str) -> None:
         "distractors and 870 junk; cosine distance",
         "every frame (dense)",
         "mAP: official (trapezoid)",
-        "3 trials, seeds 0–2",
-        "recipe paper (resnet50 from ImageNet weights, 256×128, 6 frames, 7 identities × 4 clips;",
-        "110 iterations",
-        "cuda (NVIDIA H200), bf16; torch 2.15.0, torchvision 0.29.2",
-        "2026-11-22, commit abc1234def.",
+        "3 trials of 110 iterations, seeds 0–2",
+        "- recipe paper: *image* height 256, width 128; *clip* frames 6, flip on; *batch*",
+        "*sampling* random_interval with max_interval 8 - trained on NVIDIA H200, bf16, not",
+        "; torch 2.15.0, torchvision 0.29.2, Python 3.11.7; commit abc1234def; measured 2026-11-22",
     ):
         assert fact in text
-    assert "10 splits (they overlap: ± is no standard error)" in section(full_page, "## Table I.")
+    assert "10 splits (they overlap: ± is no standard error) of 110 iterations" in section(
+        full_page, "## Table I."
+    )
     assert "multiples of 1/150" in section(full_page, "## Table V.")
 
 
@@ -235,16 +287,20 @@ def test_conditions_name_what_a_number_depends_on(full_page: str) -> None:
     ("change", "shown"),
     [
         (lambda r: r["environment"].update(dirty=True), "abc1234def with uncommitted changes"),
-        (lambda r: r["environment"].update(commit=None), "no commit"),
+        (lambda r: r["environment"].update(commit=None), "commit unknown for `multi_mam`"),
+        (lambda r: r["embedding"].update(commit="0" * 40), "`multi_mam` embedded at commit 000"),
+        (lambda r: r["evaluation"].update(commit="0" * 40), "`multi_mam` evaluated at commit 000"),
+        (lambda r: r["evaluation"].update(date="2026-11-25"), "2026-11-22 to 2026-11-25"),
+        (lambda r: r["embedding"].update(device="CPU (x)"), "| NVIDIA H200 / CPU (x) |"),
         (lambda r: r["environment"].update(date="2026-11-24T00:10:00+00:00"), "2026-11-24"),
-        (lambda r: r["config"]["model"].update(weights="none"), "resnet50 from scratch"),
+        (lambda r: r["config"]["model"].update(weights="none"), "none for `multi_mam`"),
         (
             lambda r: r["config"]["model"].update(weights={"path": "w", "sha256": "7c0df586ff"}),
-            "from weights 7c0df586,",
+            "model.weights file 7c0df586 (the paper: imagenet)",
         ),
         (lambda r: r["trials"][0].update(iterations=2000), "110–2,000 iterations"),
         (lambda r: r["trials"][0]["metrics"]["dense"].update(valid=1840), "up to 140 of them"),
-        (lambda r: r["environment"].update(device="cpu"), "cuda (NVIDIA H200), bf16 / cpu, bf16"),
+        (lambda r: r["environment"].update(device="CPU (x)"), "(CPU (x), bf16 for `multi_mam`)"),
         (lambda r: r["mean"]["dense"].update(map=0.123), "12.3"),
         (lambda r: r["mean"]["chunk_first"].update(map_step=0.123), "12.3"),
         (lambda r: r["std"]["dense"].update(rank20=0.123), "± 12.3"),

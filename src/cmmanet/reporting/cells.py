@@ -1,6 +1,7 @@
 """Numbers, Markdown tables and paragraphs as text."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import wrap
 
 from tabulate import tabulate
@@ -11,13 +12,19 @@ DASH = "–"
 WIDTH = 100
 
 
-def percent(fraction: float) -> str:
+def finite(value: float | None) -> float | None:
+    """The value if it is a number: None for NaN and infinity as well."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def percent(fraction: float | None) -> str:
     """A fraction as percent with one decimal, without the sign of a rounded-away negative.
 
-    >>> percent(0.8812)
-    '88.1'
+    >>> percent(0.8812), percent(None)
+    ('88.1', '–')
     """
-    return f"{_tenths(100 * fraction):.1f}"
+    value = finite(fraction)
+    return DASH if value is None else f"{_tenths(100 * value):.1f}"
 
 
 def signed(points: float) -> str:
@@ -34,7 +41,7 @@ def signed(points: float) -> str:
 def measured(result: ArmResult, frames: str, metric: str) -> str:
     """Mean ± sample standard deviation over the trials; one trial has no ±."""
     mean = percent(result["mean"][frames][metric])
-    if result["std"] is None:
+    if mean == DASH or result["std"] is None:
         return mean
     return f"{mean} ± {percent(result['std'][frames][metric])}"
 
@@ -46,9 +53,10 @@ def against(result: ArmResult, frames: str, metric: str, published: float) -> st
     On partial data there is none: other queries against another gallery cannot be subtracted.
     """
     cell = measured(result, frames, metric)
-    if result["partial"]:
+    mean = finite(result["mean"][frames][metric])
+    if result["partial"] or mean is None:
         return cell
-    return f"{cell} ({signed(_tenths(100 * result['mean'][frames][metric]) - published)})"
+    return f"{cell} ({signed(_tenths(100 * mean) - published)})"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> str:
@@ -90,6 +98,37 @@ def distinct(values: Iterable[str]) -> str:
     return " / ".join(dict.fromkeys(values))
 
 
+def by_arm(values: Mapping[str, str]) -> str:
+    """What most arms have, and those that have something else.
+
+    >>> by_arm({"a": "0.1", "b": "0", "c": "0.1"})
+    '0.1 (0 for `b`)'
+    """
+    arms = _arms_of(values)
+    usual = max(arms, key=lambda value: len(arms[value]))
+    others = [f"{value} for {names(arms[value])}" for value in arms if value != usual]
+    return f"{usual} ({'; '.join(others)})" if others else usual
+
+
+def where(values: Mapping[str, str]) -> list[str]:
+    """Each text that is not empty, behind the names of its arms unless it holds for all.
+
+    >>> where({"a": "", "b": "with bf16"})
+    ['`b` with bf16']
+    """
+    arms = _arms_of(values)
+    return [
+        text if len(arms) == 1 else f"{names(having)} {text}"
+        for text, having in arms.items()
+        if text
+    ]
+
+
+def names(arms: Iterable[str]) -> str:
+    """Arms as code."""
+    return ", ".join(f"`{arm}`" for arm in arms)
+
+
 def span(values: Iterable[int]) -> str:
     """A whole number, or the range that several cover.
 
@@ -99,6 +138,13 @@ def span(values: Iterable[int]) -> str:
     ordered = sorted(values)
     ends = dict.fromkeys((ordered[0], ordered[-1]))
     return "–".join(f"{value:,}" for value in ends)
+
+
+def _arms_of(values: Mapping[str, str]) -> dict[str, list[str]]:
+    arms: dict[str, list[str]] = {}
+    for arm, value in values.items():
+        arms.setdefault(value, []).append(arm)
+    return arms
 
 
 def _tenths(value: float) -> float:

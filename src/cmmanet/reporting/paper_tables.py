@@ -4,6 +4,7 @@ from cmmanet.reporting.cells import DASH, against, escape, measured, paragraph, 
 from cmmanet.reporting.conditions import conditions
 from cmmanet.reporting.published import HEADLINE, Paper, Row, Table
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
+from cmmanet.reporting.settings import deviation_mark
 from cmmanet.reporting.steps import judge_steps
 
 METRICS = {
@@ -17,7 +18,6 @@ METRICS = {
 """Each metric's column heading."""
 
 PAPER_SAMPLER = "random_interval"
-PAPER_RECIPE = "paper"
 
 PARTIAL = (
     "only a part of the dataset was there. Other queries against another gallery make another "
@@ -115,22 +115,19 @@ def _measured_row(
 
 
 def _labels(published: Table, plan: Planned, arm: str) -> str:
-    """What sets these numbers apart from a full run of the paper's recipe."""
+    """What sets these numbers apart from a full run with the paper's settings."""
     labels = []
     for dataset in published.datasets:
         result = plan.results.get(dataset, {}).get(arm)
         if result is not None and (marks := _marks(result)):
             prefix = f"{title(dataset)} " if len(published.datasets) > 1 else ""
             labels.append(prefix + ", ".join(marks))
-    return "".join(f"; {label}" for label in labels)
+    return escape("".join(f"; {label}" for label in labels))
 
 
 def _marks(result: ArmResult) -> list[str]:
-    recipe = result["recipe"]
-    return [
-        *(["partial data"] if result["partial"] else []),
-        *([f"recipe {recipe}"] if recipe != PAPER_RECIPE else []),
-    ]
+    marks = ["partial data" if result["partial"] else "", deviation_mark(result)]
+    return [mark for mark in marks if mark]
 
 
 def _notes(published: Table, plan: Planned, dataset: str, own: list[str]) -> list[str]:

@@ -64,11 +64,22 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What the paper states of some keys of a result's `config`: their values or product."""
+
+    keys: tuple[str, ...]
+    values: tuple[float | str, ...]
+    product: float | None
+    stated: str
+
+
+@dataclass(frozen=True)
 class Paper:
-    """All that the paper publishes in tables, and where it contradicts itself."""
+    """All that the paper publishes in tables, how it trained, and where it contradicts itself."""
 
     title: str
     authors: str
+    settings: tuple[Setting, ...]
     tables: dict[str, Table]
     notes: dict[str, str]
     slips: tuple[str, ...]
@@ -88,9 +99,19 @@ def load_published() -> Paper:
     return Paper(
         title=raw["title"],
         authors=raw["authors"],
+        settings=tuple(_setting(entry) for entry in raw["settings"]),
         tables={table.number: table for table in tables},
         notes=raw["notes"],
         slips=tuple(raw["slips"]),
+    )
+
+
+def _setting(raw: dict[str, Any]) -> Setting:
+    return Setting(
+        keys=tuple(raw["keys"]),
+        values=tuple(raw.get("values", ())),
+        product=raw.get("product"),
+        stated=raw["stated"],
     )
 
 

@@ -4,8 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-Metrics = Mapping[str, float]
-"""rank1, rank5, rank10, rank20, map (official trapezoid) and map_step, as fractions."""
+Metrics = Mapping[str, float | None]
+"""rank1, rank5, rank10, rank20, map (official trapezoid) and map_step, as fractions.
+
+None or NaN where there is no such number.
+"""
 
 TITLES = {
     "mars": "MARS",
@@ -43,21 +46,29 @@ class Protocol(TypedDict):
     distance: str
 
 
-class Environment(TypedDict):
-    """Where the numbers were measured."""
+class Code(TypedDict):
+    """Which code ran, and when; None where git could not tell."""
+
+    commit: str | None
+    dirty: bool | None
+    date: str
+
+
+class Environment(Code):
+    """Where it ran."""
 
     device: str
     precision: str
     python: str
     torch: str
     torchvision: str
-    commit: str | None
-    dirty: bool
-    date: str
 
 
 class ArmResult(TypedDict):
-    """The part of results/<dataset>/<arm>.json that the report prints."""
+    """The part of results/<dataset>/<arm>.json that the report prints.
+
+    `environment` is the training's; embedding and evaluation may have run elsewhere, later.
+    """
 
     dataset: str
     arm: str
@@ -71,6 +82,8 @@ class ArmResult(TypedDict):
     mean: dict[str, Metrics]
     std: dict[str, Metrics] | None
     environment: Environment
+    embedding: Environment
+    evaluation: Code
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 from scipy.special import stdtrit
 
-from cmmanet.reporting.cells import paragraph, percent, signed, span
+from cmmanet.reporting.cells import finite, paragraph, percent, signed, span
 from cmmanet.reporting.results import ArmResult
 
 CONFIDENCE = 0.95
@@ -27,19 +27,24 @@ def judge_steps(
     }
     if not gains:
         return ""
-    counts = [len(values) for values in gains.values()]
-    if min(counts) < 2:
-        return paragraph("One trial: the spread is unknown, so no step between arms can be judged.")
+    judged = {pair: values for pair, values in gains.items() if len(values) > 1}
+    if not judged:
+        return paragraph(
+            "Without two trials the spread is unknown, so no step between arms can be judged."
+        )
     resolved: list[str] = []
     unresolved: list[str] = []
-    for (before, after), values in gains.items():
+    for (before, after), values in judged.items():
         half = half_width(values)
         text = f"`{before}` → `{after}` ({signed(100 * fmean(values))} ± {percent(half)})"
         (resolved if abs(fmean(values)) > half else unresolved).append(text)
+    lost = [f"`{before}` → `{after}`" for before, after in gains if (before, after) not in judged]
+    without = f" Without two trials to judge by: {', '.join(lost)}." if lost else ""
     return paragraph(
-        f"Steps in R1 that {span(counts)} trials resolve: {', '.join(resolved) or 'none'}. Not "
-        f"resolved, so that the order of these arms means nothing: "
-        f"{', '.join(unresolved) or 'none'}. (± here: the 95 % interval of the paired gain.)"
+        f"Steps in R1 that {span(map(len, judged.values()))} trials resolve: "
+        f"{', '.join(resolved) or 'none'}. Not resolved, so that the order of these arms means "
+        f"nothing: {', '.join(unresolved) or 'none'}. (± here: the 95 % interval of the paired "
+        f"gain.){without}"
     )
 
 
@@ -55,4 +60,5 @@ def _gains(before: ArmResult, after: ArmResult, frames: str) -> list[float]:
 
 
 def _rank1(result: ArmResult, frames: str) -> dict[int, float]:
-    return {trial["trial"]: trial["metrics"][frames]["rank1"] for trial in result["trials"]}
+    values = {trial["trial"]: trial["metrics"][frames]["rank1"] for trial in result["trials"]}
+    return {trial: value for trial, rank1 in values.items() if (value := finite(rank1)) is not None}

@@ -7,12 +7,23 @@ transcription of the paper.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cmmanet.reporting.cells import DASH, bullets, distinct, paragraph, span, table
-from cmmanet.reporting.conditions import dates
+from cmmanet.reporting.cells import (
+    DASH,
+    bullets,
+    distinct,
+    escape,
+    finite,
+    paragraph,
+    span,
+    table,
+    where,
+)
 from cmmanet.reporting.dataset_tables import dataset_section
-from cmmanet.reporting.paper_tables import METRICS, PAPER_RECIPE, paper_table
+from cmmanet.reporting.paper_tables import METRICS, paper_table
+from cmmanet.reporting.provenance import dates, devices
 from cmmanet.reporting.published import Paper, load_published
 from cmmanet.reporting.results import TITLES, ArmResult, Planned, is_partial, planned, title
+from cmmanet.reporting.settings import deviation_mark, stated_settings
 
 READING = (
     "**R1, R5, R10, R20**: cumulative matching characteristic (CMC), the share of queries with a "
@@ -61,7 +72,7 @@ def render_tables(report: Mapping[str, Any], results: Mapping[tuple[str, str], A
         *(paper_table(published, plan, paper) for published in paper.tables.values()),
         *(dataset_section(dataset, plan, paper) for dataset in plan.results),
         "## How to read these numbers",
-        bullets(READING),
+        bullets([*READING, _settings()]),
         "## Slips in the paper",
         bullets(paper.slips),
         "## Ambiguities",
@@ -87,8 +98,8 @@ def _headline(result: ArmResult, plan: Planned) -> dict[str, Any]:
     return {
         "arm": plan.headline,
         "test_frames": frames,
-        **{metric: result["mean"][frames][metric] for metric in METRICS},
-        "rank1_std": None if std is None else std[frames]["rank1"],
+        **{metric: finite(result["mean"][frames][metric]) for metric in METRICS},
+        "rank1_std": None if std is None else finite(std[frames]["rank1"]),
         "trials": len(result["trials"]),
         "partial": result["partial"],
     }
@@ -107,9 +118,9 @@ def _verdict(plan: Planned, paper: Paper) -> str:
         else "**No number of the paper is reproduced here yet.**"
     ]
     for dataset in full:
-        recipes = distinct(result["recipe"] for result in plan.results[dataset].values())
-        if recipes != PAPER_RECIPE:
-            sentences.append(f"{title(dataset)} with recipe {recipes}, not the paper's.")
+        marks = {arm: deviation_mark(result) for arm, result in plan.results[dataset].items()}
+        texts = where({arm: mark and f"with {mark}" for arm, mark in marks.items()})
+        sentences += [escape(f"{title(dataset)} {text}.") for text in texts]
     if partial:
         sentences.append(f"On a part of its data, hence not comparable: {_listed(partial)}.")
     if absent:
@@ -120,6 +131,14 @@ def _verdict(plan: Planned, paper: Paper) -> str:
             "with the published ones."
         )
     return paragraph(" ".join(sentences))
+
+
+def _settings() -> str:
+    return (
+        f"**Settings**: the paper states {stated_settings()}. In Tables I–V a run that departs "
+        "from any of these says so in its source column, whatever its recipe is called; all else "
+        "the paper leaves open."
+    )
 
 
 def _listed(datasets: Sequence[str]) -> str:
@@ -150,7 +169,7 @@ def _run(arms: Sequence[ArmResult]) -> list[str]:
         str(len(arms)),
         span(len(result["trials"]) for result in arms),
         distinct(result["recipe"] for result in arms),
-        distinct(result["environment"]["device"] for result in arms),
+        distinct(devices(arms)),
         dates(arms),
     ]
 

@@ -72,8 +72,8 @@ def train(
 ) -> CMMANet:
     """Train `network` for the plan's number of iterations; the last state is the result.
 
-    `on_epoch` gets each epoch's means; `on_iteration` the number of iterations done and,
-    now and then, the current loss.
+    `on_epoch` gets each epoch's means, and the attention statistics of its last batch;
+    `on_iteration` the number of iterations done and, now and then, the current loss.
 
     Raises:
         TrainingError: for a loss that is not finite, with its term and iteration.
@@ -134,7 +134,7 @@ def train(
                     "lr": rate,
                     **means,
                     **{name: float(value) for name, value in attention.items()},
-                    "interval": float("nan") if epoch.interval is None else epoch.interval,
+                    **({} if epoch.interval is None else {"interval": epoch.interval}),
                     "repeated_clips": epoch.repeated_clips,
                     "seconds": seconds,
                     "frames_per_second": count * clips.shape[0] * clips.shape[1] / seconds,

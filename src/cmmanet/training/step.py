@@ -27,7 +27,7 @@ def objective(
     """The weighted sum of the losses, and every term of it before weighting, detached.
 
     Diversity and concentration are averaged over images and summed over the MAMs. Terms
-    of weight 0 are not computed. Nothing here waits for the device.
+    of weight 0 are not computed. Only the triplet's check of its labels waits for the device.
     """
     features, logits, log_attention = output
     terms: dict[str, Tensor] = {}

@@ -1,0 +1,69 @@
+"""Where, when and by which code the numbers came about."""
+
+from collections.abc import Iterable, Sequence
+
+from cmmanet.reporting.cells import by_arm, where
+from cmmanet.reporting.results import ArmResult, Code, Environment
+
+
+def provenance(arms: Sequence[ArmResult]) -> str:
+    """The training's machine, versions and code, and what was not the same after it."""
+    trained = {result["arm"]: result["environment"] for result in arms}
+    parts = [
+        f"trained on {by_arm({arm: _machine(used) for arm, used in trained.items()})}",
+        by_arm({arm: _versions(used) for arm, used in trained.items()}),
+        by_arm({arm: _commit(used) for arm, used in trained.items()}),
+        *where({result["arm"]: _embedded(result) for result in arms}),
+        *where({result["arm"]: _evaluated(result) for result in arms}),
+        f"measured {dates(arms)}",
+    ]
+    return "; ".join(parts)
+
+
+def dates(arms: Iterable[ArmResult]) -> str:
+    """The day of the measurements, from training to evaluation, or the first and the last."""
+    days = sorted(
+        stage["date"][:10]
+        for result in arms
+        for stage in (result["environment"], result["embedding"], result["evaluation"])
+    )
+    return " to ".join(dict.fromkeys((days[0], days[-1])))
+
+
+def devices(arms: Iterable[ArmResult]) -> list[str]:
+    """Where the networks ran, in training and in embedding."""
+    return [
+        stage["device"] for result in arms for stage in (result["environment"], result["embedding"])
+    ]
+
+
+def _embedded(result: ArmResult) -> str:
+    before, after = result["environment"], result["embedding"]
+    changed = [
+        f"{word} {text(after)}"
+        for word, text in (("on", _machine), ("with", _versions), ("at", _commit))
+        if text(after) != text(before)
+    ]
+    return f"embedded {', '.join(changed)}" if changed else ""
+
+
+def _evaluated(result: ArmResult) -> str:
+    commit = _commit(result["evaluation"])
+    return "" if commit == _commit(result["environment"]) else f"evaluated at {commit}"
+
+
+def _machine(used: Environment) -> str:
+    # On a GPU sums run in no fixed order: the same seed gives other last digits.
+    caveat = "" if used["device"].startswith("CPU") else ", not bit-reproducible on a GPU"
+    return f"{used['device']}, {used['precision']}{caveat}"
+
+
+def _versions(used: Environment) -> str:
+    return f"torch {used['torch']}, torchvision {used['torchvision']}, Python {used['python']}"
+
+
+def _commit(used: Code) -> str:
+    if used["commit"] is None:
+        return "commit unknown"
+    changes = {True: " with uncommitted changes", False: "", None: ", uncommitted changes unknown"}
+    return f"commit {used['commit'][:10]}{changes[used['dirty']]}"
