@@ -34,18 +34,29 @@ def test_interval_is_students_t() -> None:
     assert half_width([1.0, 2.0, 3.0]) == pytest.approx(4.303 / math.sqrt(3), rel=1e-3)
 
 
+def test_two_trials_resolve_nothing_however_even(made_up: SimpleNamespace) -> None:
+    arms: dict[str, Any] = {
+        "base": made_up.result("mars", "base", [0.50, 0.60]),
+        "worse": made_up.result("mars", "worse", [0.40, 0.50]),
+    }
+    assert " ".join(judge_steps([("base", "worse")], arms, "dense").split()) == (
+        "Steps in R1: `base` → `worse` (−10.0). Fewer than 3 trials cannot tell a step from "
+        "chance, so that the order of these arms means nothing."
+    )
+
+
 @pytest.mark.parametrize("nothing", [None, math.nan])
 def test_trials_without_a_number_are_not_judged(
     made_up: SimpleNamespace, nothing: float | None
 ) -> None:
     arms: dict[str, Any] = {
-        arm: made_up.result("mars", arm, [0.5, 0.6, 0.7]) for arm in ("a", "b", "c")
+        arm: made_up.result("mars", arm, [0.5, 0.6, 0.7, 0.8]) for arm in ("a", "b", "c")
     }
     arms["b"]["trials"][0]["metrics"]["dense"]["rank1"] = nothing
-    for trial in (0, 1):
+    for trial in (0, 1, 2, 3):
         arms["c"]["trials"][trial]["metrics"]["dense"]["rank1"] = nothing
     text = " ".join(judge_steps([("a", "b"), ("b", "c")], arms, "dense").split())
-    assert "Steps in R1 that 2 trials resolve: none." in text
+    assert "Steps in R1 that 3 trials resolve: none." in text
     assert "`a` → `b` (0.0 ± 0.0)" in text
-    assert text.endswith("Without two trials to judge by: `b` → `c`.")
-    assert "the spread is unknown" in judge_steps([("b", "c")], arms, "dense")
+    assert text.endswith("Too few trials to judge by: `b` → `c`.")
+    assert "`b` → `c` (–)" in judge_steps([("b", "c")], arms, "dense")

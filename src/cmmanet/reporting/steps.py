@@ -6,10 +6,13 @@ from statistics import fmean, stdev
 
 from scipy.special import stdtrit
 
-from cmmanet.reporting.cells import finite, paragraph, percent, signed, span
+from cmmanet.reporting.cells import DASH, finite, paragraph, percent, signed, span
 from cmmanet.reporting.results import ArmResult
 
 CONFIDENCE = 0.95
+
+# Two gains can agree by chance to the last query, and their spread is then nothing.
+FEWEST_TRIALS = 3
 
 
 def judge_steps(
@@ -27,23 +30,32 @@ def judge_steps(
     }
     if not gains:
         return ""
-    judged = {pair: values for pair, values in gains.items() if len(values) > 1}
-    if not judged:
+    if max(map(len, gains.values())) < FEWEST_TRIALS:
+        listed = ", ".join(
+            f"`{before}` → `{after}` ({signed(100 * fmean(values)) if values else DASH})"
+            for (before, after), values in gains.items()
+        )
         return paragraph(
-            "Without two trials the spread is unknown, so no step between arms can be judged."
+            f"Steps in R1: {listed}. Fewer than {FEWEST_TRIALS} trials cannot tell a step from "
+            "chance, so that the order of these arms means nothing."
         )
     resolved: list[str] = []
     unresolved: list[str] = []
-    for (before, after), values in judged.items():
+    lost: list[str] = []
+    for (before, after), values in gains.items():
+        step = f"`{before}` → `{after}`"
+        if len(values) < FEWEST_TRIALS:
+            lost.append(step)
+            continue
         half = half_width(values)
-        text = f"`{before}` → `{after}` ({signed(100 * fmean(values))} ± {percent(half)})"
+        text = f"{step} ({signed(100 * fmean(values))} ± {percent(half)})"
         (resolved if abs(fmean(values)) > half else unresolved).append(text)
-    lost = [f"`{before}` → `{after}`" for before, after in gains if (before, after) not in judged]
-    without = f" Without two trials to judge by: {', '.join(lost)}." if lost else ""
+    counts = [len(values) for values in gains.values() if len(values) >= FEWEST_TRIALS]
+    without = f" Too few trials to judge by: {', '.join(lost)}." if lost else ""
     return paragraph(
-        f"Steps in R1 that {span(map(len, judged.values()))} trials resolve: "
-        f"{', '.join(resolved) or 'none'}. Not resolved, so that the order of these arms means "
-        f"nothing: {', '.join(unresolved) or 'none'}. (± here: the 95 % interval of the paired "
+        f"Steps in R1 that {span(counts)} trials resolve: {', '.join(resolved) or 'none'}. Not "
+        f"resolved, so that the order of these arms means nothing: "
+        f"{', '.join(unresolved) or 'none'}. (± here: the 95 % interval of the paired "
         f"gain.){without}"
     )
 

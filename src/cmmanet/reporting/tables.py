@@ -44,10 +44,9 @@ READING = (
     "**(−0.6)**: measured minus published, in percentage points, from the mean as printed. The "
     "paper gives no spread, so a small difference either way shows nothing.",
     "**Steps**: the gain in R1 from one arm to the next, trial by trial, with the 95 % interval "
-    "of its mean (Student's t). A step is resolved where that interval leaves out zero; with two "
-    "trials it is nearly thirteen standard errors wide, and rightly so. It covers the chance in "
-    "training (and in the split), not the choice of the test people. Arms are ranked by nothing "
-    "else.",
+    "of its mean (Student's t). A step is resolved where there are at least three trials and "
+    "that interval leaves out zero. It covers the chance in training (and in the split), not the "
+    "choice of the test people. Arms are ranked by nothing else.",
     "Every number is of the network after its last iteration; none was chosen on test data.",
 )
 
