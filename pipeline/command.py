@@ -63,6 +63,9 @@ def _end_with_dvc() -> None:
     while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGINT)
+    # A background job of a script has SIGINT ignored from the start.
+    time.sleep(30)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _is_dvc(process: psutil.Process) -> bool:

@@ -1,0 +1,121 @@
+"""Getting a file from a mirror: a folder, or a web server, resumed where it broke off."""
+
+from __future__ import annotations
+
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
+
+OnBytes = Callable[[int, int | None], None]
+
+_CHUNK = 2**20
+_TIMEOUT = 60  # seconds without a byte
+
+_PARTIAL_CONTENT = 206
+_RANGE_NOT_SATISFIABLE = 416
+
+
+class MirrorError(OSError):
+    """A file that a mirror does not have, or does not give whole."""
+
+
+def get_file(mirror: str, name: str, target: Path, *, on_bytes: OnBytes) -> None:
+    """Copy or download `mirror`/`name` to `target`, which appears when it is whole.
+
+    `mirror` is a path, or a file:, http: or https: address. A download that breaks off stays
+    beside the target as `.part` and is resumed the next time, if the server still has the
+    same file; `on_bytes` is told the bytes there are and, if known, the bytes in all.
+
+    Raises:
+        MirrorError: if the file is not there, the connection fails, or it ends early.
+        ValueError: for another kind of address.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scheme = urlsplit(mirror).scheme
+    if scheme in ("http", "https"):
+        _download(f"{mirror.rstrip('/')}/{quote(name)}", target, on_bytes)
+    elif scheme in ("", "file"):
+        folder = url2pathname(urlsplit(mirror).path) if scheme else mirror
+        _copy(Path(folder).expanduser() / name, target, on_bytes)
+    else:
+        raise ValueError(f"mirror {mirror}: expected a path or a file:, http: or https: address")
+
+
+def _copy(source: Path, target: Path, on_bytes: OnBytes) -> None:
+    part = target.with_name(f"{target.name}.part")
+    try:
+        total = source.stat().st_size
+        with source.open("rb") as reader, part.open("wb") as writer:
+            _pour(reader, writer, 0, total, on_bytes)
+        shutil.copystat(source, part)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise MirrorError(f"{source}: not copied to {target}: {error.strerror or error}") from None
+    part.replace(target)
+
+
+def _download(address: str, target: Path, on_bytes: OnBytes) -> None:
+    part = target.with_name(f"{target.name}.part")
+    # What the server said the first bytes were of: a file that has changed since must not
+    # be continued.
+    stamp = target.with_name(f"{target.name}.part.version")
+    have = part.stat().st_size if part.is_file() and stamp.is_file() else 0
+    request = urllib.request.Request(address)  # noqa: S310 (http and https alone come here)
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+        request.add_header("If-Range", stamp.read_text())
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
+            _receive(response, part, stamp, have, on_bytes)
+    except urllib.error.HTTPError as error:
+        if error.code == _RANGE_NOT_SATISFIABLE and have:
+            part.unlink()
+            return _download(address, target, on_bytes)
+        raise MirrorError(f"{address}: {error.code} {error.reason}") from None
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise MirrorError(
+            f"{address}: broke off ({reason}); run the same command again to go on from there"
+        ) from None
+    stamp.unlink(missing_ok=True)
+    part.replace(target)
+    return None
+
+
+def _receive(response: HTTPResponse, part: Path, stamp: Path, have: int, on_bytes: OnBytes) -> None:
+    resumed = response.status == _PARTIAL_CONTENT
+    if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        raise ConnectionError("the server sent another part than was asked for")
+    version = response.headers.get("ETag") or response.headers.get("Last-Modified")
+    # A weak ETag promises no equal bytes.
+    if version and not version.startswith("W/"):
+        stamp.write_text(version)
+    else:
+        stamp.unlink(missing_ok=True)
+    length = response.headers.get("Content-Length")
+    start = have if resumed else 0
+    total = start + int(length) if length else None
+    with part.open("ab" if resumed else "wb") as writer:
+        done = _pour(response, writer, start, total, on_bytes)
+    if total is not None and done != total:
+        raise ConnectionError(f"{done:,} of {total:,} bytes came")
+
+
+def _pour(
+    reader: IO[bytes] | HTTPResponse,
+    writer: IO[bytes],
+    done: int,
+    total: int | None,
+    on_bytes: OnBytes,
+) -> int:
+    while chunk := reader.read(_CHUNK):
+        writer.write(chunk)
+        done += len(chunk)
+        on_bytes(done, total)
+    return done
