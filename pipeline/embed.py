@@ -23,6 +23,7 @@ from cmmanet.training.device import (
     describe_device,
     precision_name,
 )
+from cmmanet.training.loop import empty_network
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
 from pipeline.provenance import environment
@@ -100,15 +101,7 @@ def _embed_trial(
 
 
 def _trained(plan: ArmPlan, identities: int, path: Path) -> CMMANet:
-    model = plan.model
-    network = CMMANet(
-        model.backbone,
-        identities,
-        mam_after=model.mam_after,
-        submodules=model.submodules,
-        hidden=model.hidden,
-        last_stride=model.last_stride,
-    )
+    network = empty_network(plan, identities)
     try:
         network.load_state_dict(safetensors.torch.load_file(path))
     except (OSError, safetensors.SafetensorError, RuntimeError) as error:

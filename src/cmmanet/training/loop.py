@@ -34,28 +34,33 @@ class TrainingError(ValueError):
     """A training that cannot go on."""
 
 
+def empty_network(plan: ArmPlan, identities: int) -> CMMANet:
+    """The arm's network, whose weights are still to be read."""
+    model = plan.model
+    return CMMANet(
+        model.backbone,
+        identities,
+        mam_after=model.mam_after,
+        submodules=model.submodules,
+        hidden=model.hidden,
+        last_stride=model.last_stride,
+    )
+
+
 def build_network(plan: ArmPlan, identities: int, seed: int, folder: Path) -> CMMANet:
     """The arm's network with its initial weights, drawn from `seed` or read.
 
     A weights file given by a relative path is looked for in `folder`. The global
     generators are left as they were.
     """
-    model = plan.model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = CMMANet(
-            model.backbone,
-            identities,
-            mam_after=model.mam_after,
-            submodules=model.submodules,
-            hidden=model.hidden,
-            last_stride=model.last_stride,
-        )
-    if model.weights == "imagenet":
+        network = empty_network(plan, identities)
+    weights = plan.model.weights
+    if weights == "imagenet":
         load_imagenet_weights(network.backbone)
-    elif model.weights != "none":
-        path = folder / model.weights.path
-        load_weights_file(network.backbone, path, sha256=model.weights.sha256)
+    elif weights != "none":
+        load_weights_file(network.backbone, folder / weights.path, sha256=weights.sha256)
     return network
 
 
