@@ -79,7 +79,10 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
         ({"foo": 1}, "params.yaml: foo: unknown key"),
         ({"seed": -1}, "seed: input should be greater than or equal to 0, got -1"),
         ({"datasets": []}, "datasets: "),
-        ({"datasets": ["duke"]}, "input should be 'synthetic' or 'mars', got 'duke'"),
+        (
+            {"datasets": ["duke"]},
+            "input should be 'synthetic', 'mars', 'ilids-vid' or 'prid2011', got 'duke'",
+        ),
         ({"datasets": ["mars", "mars"]}, "'mars' stands there twice"),
         ({"arms": ["x", "cmmanet-random_interval"]}, "arms: 'x' is neither a variant"),
         ({"arms": ["baseline"]}, "makes 'cmmanet-random_interval' the headline"),
