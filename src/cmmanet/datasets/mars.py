@@ -138,7 +138,7 @@ def trials(
     """
     return Trials(
         protocol="mars",
-        source="the official info files",
+        source="the info files",
         splits=[split(tracklets)],
         trials=[0] * count,
     )

@@ -72,16 +72,17 @@ class TwoCamera:
             TwoCameraError: names every missing file, its place and where to get it.
         """
         parts = [path for path in (folder / self.archive, folder / self.part) if path.exists()]
-        missing, sources = [], []
+        matrix = f"{self.matrix.folder}/{self.matrix.file} or " if self.matrix else ""
+        splits = [] if self.info_files(folder) else [f"{matrix}{SPLITS_JSON}"]
+        missing, sources = list(splits), [self.splits_source] * len(splits)
         if not parts:
-            missing.append(f"{self.archive} (or the extracted folder {self.part}/)")
-            sources.append(self.archive_source)
-        # The archive of iLIDS-VID holds its split file: what is in there is read in there.
-        elsewhere = self.matrix is not None and (folder / self.archive).is_file()
-        if not elsewhere and not self.info_files(folder):
-            file = f"{self.matrix.folder}/{self.matrix.file} or " if self.matrix else ""
-            missing.append(f"{file}{SPLITS_JSON}")
-            sources.append(self.splits_source)
+            extracted = [f"the extracted folder {self.part}/"]
+            if self.matrix is not None:
+                extracted, missing = [*extracted, *splits], []
+            missing.insert(0, f"{self.archive} (or {' and '.join(extracted)})")
+            sources.insert(0, self.archive_source)
+        elif self.matrix is not None and parts[0] == folder / self.archive:
+            missing = []  # the archive of iLIDS-VID holds its split file
         if missing:
             raise TwoCameraError(
                 f"{self.title} is not whole in {folder}: missing {' and '.join(missing)}. Put "
