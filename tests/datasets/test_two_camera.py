@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,8 @@ def test_splits_json_wins_and_takes_no_half(write_two_camera: Write) -> None:
     splits = [{"train": ["person001"], "test": ["person002", "person003"]}]
     root = write_two_camera("ilids-vid", SEQUENCES, matrix=split_matrix(TESTED), splits=splits)
     trials = ILIDS_VID.trials(full(ILIDS_VID), root, count=1)
-    assert trials["source"] == "splits.json" and len(trials["splits"][0]["query"]) == 2
+    assert re.fullmatch(r"splits\.json \(sha256 [0-9a-f]{8}\)", trials["source"])
+    assert len(trials["splits"][0]["query"]) == 2
     with pytest.raises(TwoCameraError, match=r"splits\.json: names its test people itself"):
         ILIDS_VID.trials(full(ILIDS_VID), root, count=1, test_half="last")
 
@@ -188,6 +190,7 @@ def names_that_are_no_frames() -> list[str]:
         "i-LIDS-VID/sequences/cam1/person001/cam2_person001_00001.png",
         "i-LIDS-VID/sequences/cam1/person001/cam1_person002_00001.png",
         "i-LIDS-VID/sequences/cam1/person001/._cam1_person001_00001.png",
+        f"i-LIDS-VID/sequences/cam1/person001/cam1_person001_{'9' * 30}.png",
         "i-LIDS-VID/sequences/cam3/person001/cam3_person001_00001.png",
         "i-LIDS-VID/images/cam1/person001/cam1_person001_00001.png",
         "../i-LIDS-VID/sequences/cam1/person001/cam1_person001_00001.png",

@@ -9,6 +9,7 @@ random splits that the numbers are averaged over.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -206,7 +207,10 @@ class TwoCamera:
                     f"{files[0]}: names its test people itself, so that test_half {test_half!r} "
                     f"would change nothing: take {SPLITS_JSON} away, or set test_half to 'first'"
                 )
-            return json_splits(files[0], self.person), SPLITS_JSON
+            # Anybody can make such a list: its hash tells one from another.
+            digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
+            splits = json_splits(files[0], self.person)
+            return splits, f"{SPLITS_JSON} (sha256 {digest[:8]})"
         if self.matrix is None:
             raise TwoCameraError(f"{folder / SPLITS_JSON}: not found; {self.splits_source}")
         if files:
@@ -229,7 +233,7 @@ ILIDS_VID = TwoCamera(
     archive="i-LIDS-VID.tar",
     member=re.compile(
         r"i-LIDS-VID/sequences/cam(?P<camera>[12])/person(?P<person>\d{3})/"
-        r"cam(?P=camera)_person(?P=person)_(?P<frame>\d+)\.png",
+        r"cam(?P=camera)_person(?P=person)_(?P<frame>\d{1,6})\.png",
         re.ASCII,
     ),
     example="i-LIDS-VID/sequences/cam1/person001/cam1_person001_00317.png",
@@ -260,7 +264,7 @@ PRID_2011 = TwoCamera(
     archive="prid_2011.zip",
     member=re.compile(
         r"prid_2011/multi_shot/cam_(?P<camera>[ab])/person_(?P<person>\d{4})/"
-        r"(?P<frame>\d+)\.png",
+        r"(?P<frame>\d{1,6})\.png",
         re.ASCII,
     ),
     example="prid_2011/multi_shot/cam_a/person_0001/0001.png",
