@@ -14,7 +14,9 @@ from typing import Annotated
 import psutil
 import typer
 
-DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="synthetic, mars")]
+DatasetName = Annotated[
+    str, typer.Argument(metavar="DATASET", help="synthetic, mars, ilids-vid or prid2011")
+]
 ArmName = Annotated[str, typer.Argument(metavar="ARM", help="an arm of params.yaml")]
 
 INTERRUPTED = 130

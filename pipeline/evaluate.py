@@ -10,7 +10,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from cmmanet.datasets.tracklets import TRAIN, Tracklets
+from cmmanet.datasets.tracklets import Tracklets
 from cmmanet.evaluation.ranking import rank
 from cmmanet.frames.index import load_tracklets
 from cmmanet.params import EvaluatePlan
@@ -44,6 +44,7 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
         scored.append(
             {
                 "trial": trial,
+                "split": split,
                 "seed": record["seed"],
                 "mlflow_run": record["mlflow_run"],
                 "iterations": record["iterations"],
@@ -149,14 +150,15 @@ def _named(
 
 def _data(
     index: dict[str, Any], tracklets: Tracklets, split: dict[str, list[int]]
-) -> dict[str, int]:
-    train = tracklets.role == TRAIN
+) -> dict[str, int | None]:
+    """How much data there was; of several splits the first one's."""
+    train, test = split["train"], sorted({*split["query"], *split["gallery"]})
     return {
-        "train_identities": len(set(tracklets.pid[split["train"]].tolist())),
-        "train_tracklets": len(split["train"]),
+        "train_identities": len(set(tracklets.pid[train].tolist())),
+        "train_tracklets": len(train),
         "train_frames": int(tracklets.length[train].sum()),
-        "test_tracklets": int((~train).sum()),
-        "test_frames": int(tracklets.length[~train].sum()),
+        "test_tracklets": len(test),
+        "test_frames": int(tracklets.length[test].sum()),
         "found_frames": index["found_frames"],
         "official_frames": index["official_frames"],
     }
@@ -169,6 +171,7 @@ def _protocol(
     pid = tracklets.pid[split["gallery"]]
     return {
         "name": trials["protocol"],
+        "splits": trials["source"],
         "query": len(split["query"]),
         "gallery": len(split["gallery"]),
         "distractors": int((pid == 0).sum()),

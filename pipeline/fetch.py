@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from cmmanet.datasets import mars, synthetic
+from cmmanet.datasets import mars, split_files, synthetic, two_camera
+from cmmanet.datasets.protocol import files_of
 from cmmanet.frames import archive
-from cmmanet.frames.archive import digest_part, hash_file
+from cmmanet.frames.archive import digest_part, hash_file, list_members
 from cmmanet.params import DataPlan, Render
 from pipeline import workspace
 from pipeline.command import DatasetName, run
@@ -61,12 +63,13 @@ def _rendered(parent: Path, render: Render) -> Path:
 
 def _verified(dataset: str, folder: Path) -> dict[str, Any]:
     """The manifest of the files in `folder`, from the last time if none has changed."""
-    parts = mars.find_parts(folder)
-    files = [*mars.info_files(folder), *parts]
-    stamps = {str(file): _stamp(file) for file in files}
+    files = files_of(dataset)
+    parts = files.find_parts(folder)
+    stamps = {str(file): _stamp(file) for file in [*files.info_files(folder), *parts]}
     kept = workspace.root() / "data" / ".manifests" / f"{dataset}.json"
     # What an older version of this code verified is verified anew.
-    version = [hash_file(Path(module)) for module in (__file__, mars.__file__, archive.__file__)]
+    datasets = (mars.__file__, two_camera.__file__, split_files.__file__)
+    version = [hash_file(Path(code)) for code in (__file__, *datasets, archive.__file__)]
     try:
         last = json.loads(kept.read_bytes())
         if last["stamps"] == stamps and last["version"] == version:
@@ -79,24 +82,48 @@ def _verified(dataset: str, folder: Path) -> dict[str, Any]:
 
 
 def _manifest(dataset: str, folder: Path, parts: list[Path]) -> dict[str, Any]:
-    listing = mars.read_listing(folder)
-    counts = mars.counts(listing)
+    files = files_of(dataset)
+    listing = files.read_listing(folder, [list_members(p, files.IMAGE_SUFFIX) for p in parts])
+    counts = files.counts(folder, listing)
     archives: list[dict[str, Any]] = [
-        {"name": part.name, **digest_part(part, mars.IMAGE_SUFFIX)._asdict()} for part in parts
+        {"name": part.name, **digest_part(part, files.IMAGE_SUFFIX)._asdict()} for part in parts
     ]
-    official = mars.OFFICIAL_COUNTS if dataset == "mars" else counts
-    wrong = {name: count for name, count in counts.items() if count != official[name]}
+    rendered = dataset == "synthetic"
+    official = counts if rendered else files.OFFICIAL_COUNTS
+    frames = len(listing.member) if rendered else files.OFFICIAL_FRAMES
     found = sum(archive["images"] for archive in archives)
     return {
         "dataset": dataset,
         # Relative to the raw data folder, so that the manifest is the same on any machine.
         "folder": folder.relative_to(workspace.raw_folder()).as_posix(),
         "archives": archives,
-        "info": {file.name: hash_file(file) for file in mars.info_files(folder)},
+        "info": {file.name: hash_file(file) for file in files.info_files(folder)},
         "counts": counts,
         "official_counts": official,
-        "complete": not wrong and found >= official["train_frames"] + official["test_frames"],
+        "listed_frames": len(listing.member),
+        "official_frames": frames,
+        "complete": counts == official and (frames is None or found >= frames),
+        "warnings": _doubts(parts, files.UNCONFIRMED_MD5),
     }
+
+
+def _doubts(parts: list[Path], md5s: Mapping[str, str]) -> list[str]:
+    """What is worth a warning: a hash that one unconfirmed source gives, and is another."""
+    doubts = []
+    for part in parts:
+        if part.name in md5s and part.is_file():
+            with part.open("rb") as file:
+                found = hashlib.file_digest(file, _md5).hexdigest()
+            if found != md5s[part.name]:
+                doubts.append(
+                    f"{part.name} has md5 {found}; an unconfirmed source gives "
+                    f"{md5s[part.name]}: it may be damaged or another version"
+                )
+    return doubts
+
+
+def _md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)
 
 
 def _stamp(file: Path) -> list[int]:
@@ -111,15 +138,27 @@ def _stamp(file: Path) -> list[int]:
 
 def _in_words(manifest: dict[str, Any]) -> str:
     counts, official = manifest["counts"], manifest["official_counts"]
-    frames = counts["train_frames"] + counts["test_frames"]
+    lines = [f"warning: {manifest['dataset']}: {doubt}" for doubt in manifest["warnings"]]
     if manifest["complete"]:
-        return f"{manifest['dataset']}: complete, {frames:,} frames listed"
-    whole = official["train_frames"] + official["test_frames"]
-    images = sum(archive["images"] for archive in manifest["archives"])
-    return (
-        f"{manifest['dataset']}: PARTIAL: {frames:,} frames listed and {images:,} present of "
-        f"{whole:,}; every number from it will be labelled so"
-    )
+        return "\n".join(
+            [
+                *lines,
+                f"{manifest['dataset']}: complete, {manifest['listed_frames']:,} frames listed",
+            ]
+        )
+    fewer = [
+        f"{counts[name]:,} of {official[name]:,} {name.replace('_', ' ')}"
+        for name in official
+        if counts[name] != official[name]
+    ]
+    if manifest["official_frames"] is not None:
+        images = sum(archive["images"] for archive in manifest["archives"])
+        fewer.append(
+            f"{manifest['listed_frames']:,} frames listed and {images:,} present of "
+            f"{manifest['official_frames']:,}"
+        )
+    words = f"{manifest['dataset']}: PARTIAL: {', '.join(fewer)}"
+    return "\n".join([*lines, f"{words}; every number from it will be labelled so"])
 
 
 if __name__ == "__main__":

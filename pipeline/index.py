@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from cmmanet.datasets import mars
+from cmmanet.datasets.protocol import files_of
 from cmmanet.frames.archive import list_members
 from cmmanet.frames.index import build_index
 from pipeline import workspace
@@ -16,20 +16,19 @@ def main(dataset: DatasetName) -> None:
     data = workspace.data_folder(dataset)
     manifest = workspace.read_json(data / "manifest.json", f"fetch {dataset}")
     folder = workspace.raw_folder() / manifest["folder"]
-    listing = mars.read_listing(folder)
+    files = files_of(dataset)
     parts = [folder / archive["name"] for archive in manifest["archives"]]
-    members = [list_members(part, mars.IMAGE_SUFFIX) for part in parts]
-    summary = build_index(listing, members, data)
+    members = [list_members(part, files.IMAGE_SUFFIX) for part in parts]
+    summary = build_index(files.read_listing(folder, members), members, data)
 
     missing = summary.listed_frames - summary.found_frames
-    official = manifest["official_counts"]
     content = {
         "dataset": dataset,
         "folder": manifest["folder"],
         # With their hashes: other pixels of the same sizes must reach everything downstream.
         "archives": {archive["name"]: archive["sha256"] for archive in manifest["archives"]},
         "partial": not manifest["complete"] or missing > 0,
-        "official_frames": official["train_frames"] + official["test_frames"],
+        "official_frames": manifest["official_frames"],
         **asdict(summary),
     }
     workspace.write_json(data / "index.json", content)

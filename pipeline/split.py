@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cmmanet.datasets import mars
+from cmmanet.datasets.protocol import files_of
 from cmmanet.frames.index import load_tracklets
 from cmmanet.params import SplitPlan
 from pipeline import workspace
@@ -12,17 +12,24 @@ from pipeline.command import DatasetName, run
 def main(dataset: DatasetName) -> None:
     """Write DATASET's trials.json: tracklet rows by split, and the split of each trial.
 
-    The splits of MARS and of synthetic data are fixed, so that all their trials share one
-    and differ in the training seed.
+    MARS and synthetic data have one split, so that all their trials share it and differ in the
+    training seed. The others have ten: trial t is split t, trained with its own seed.
     """
     plan = workspace.read_plan(SplitPlan, f"{dataset}/split.json")
     data = workspace.data_folder(dataset)
-    rows = mars.split(load_tracklets(data))
-    trials = {"protocol": "mars", "splits": [rows], "trials": [0] * plan.trials}
+    manifest = workspace.read_json(data / "manifest.json", f"fetch {dataset}")
+    trials = files_of(dataset).trials(
+        load_tracklets(data),
+        workspace.raw_folder() / manifest["folder"],
+        count=plan.trials,
+        test_half=plan.test_half,
+    )
     workspace.write_json(data / "trials.json", trials)
+    rows = trials["splits"][0]
     print(
-        f"{dataset}: {plan.trials} trials; {len(rows['train']):,} training tracklets, "
-        f"{len(rows['query']):,} queries, {len(rows['gallery']):,} in the gallery"
+        f"{dataset}: {plan.trials} trials on {len(trials['splits'])} splits of {trials['source']}; "
+        f"the first: {len(rows['train']):,} training tracklets, {len(rows['query']):,} queries, "
+        f"{len(rows['gallery']):,} in the gallery"
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,3 +91,91 @@ def _write_part(
 def hash_of(name: str) -> int:
     """A number of a frame's name that is the same in every process."""
     return int.from_bytes(name.encode()[-16:], "little")
+
+
+TWO_CAMERA = {
+    "ilids-vid": (
+        "i-LIDS-VID.tar",
+        "i-LIDS-VID/sequences/cam{camera}/person{pid:03d}/"
+        "cam{camera}_person{pid:03d}_{number:05d}.png",
+    ),
+    "prid2011": (
+        "prid_2011.zip",
+        "prid_2011/multi_shot/cam_{letter}/person_{pid:04d}/{number:04d}.png",
+    ),
+}
+"""Archive and frame names of the two-camera datasets."""
+
+MATRIX = "train-test people splits/train_test_splits_ilidsvid.mat"
+
+
+def as_png(picture: bytes) -> bytes:
+    """The same picture as a PNG."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(picture)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def split_matrix(test_people: Iterable[Iterable[int]]) -> bytes:
+    """iLIDS-VID's split file; of each split, some people of the first half, the test half.
+
+    Only for people up to number 10, whose index is their number.
+    """
+    rows = []
+    for testing in test_people:
+        first = list(testing)
+        others = [index for index in range(300, 0, -1) if index not in first]
+        rows.append([*first, *others])
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, {"ls_set": np.array(rows, float)})
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def write_two_camera(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a dataset in the layout of iLIDS-VID or PRID-2011, names in no order."""
+
+    def write(
+        dataset: str,
+        sequences: dict[tuple[int, int], int],
+        *,
+        folder: str = "two_camera",
+        extracted: bool = False,
+        splits: Any = None,
+        matrix: bytes | None = None,
+        picture: Callable[[int, int, int], bytes] | None = None,
+    ) -> Path:
+        root = tmp_path / folder
+        archive, pattern = TWO_CAMERA[dataset]
+        files = {}
+        for (pid, camera), frames in sequences.items():
+            for frame in range(frames):
+                # Numbers have gaps, and sort otherwise as text than as numbers.
+                name = pattern.format(
+                    pid=pid, camera=camera, letter="_ab"[camera], number=7 + 3 * frame
+                )
+                draw = picture or (lambda *place: as_png(jpeg(hash(place) & 0xFFFF)))
+                files[name] = draw(pid, camera, frame)
+        if matrix is not None:
+            files[MATRIX] = matrix
+        root.mkdir(parents=True, exist_ok=True)
+        if splits is not None:
+            (root / "splits.json").write_text(json.dumps(splits))
+        shuffled = sorted(files, key=lambda name: name[::-1])
+        if extracted:
+            for name in shuffled:
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_bytes(files[name])
+        elif archive.endswith(".tar"):
+            with tarfile.open(root / archive, "w") as tar:
+                for name in shuffled:
+                    info = tarfile.TarInfo(name)
+                    info.size = len(files[name])
+                    tar.addfile(info, io.BytesIO(files[name]))
+        else:
+            with zipfile.ZipFile(root / archive, "w") as packed:
+                for name in shuffled:
+                    packed.writestr(name, files[name])
+        return root
+
+    return write

@@ -52,6 +52,23 @@ def test_paper_recipe_is_the_papers() -> None:
     assert (recipe.model.hidden, recipe.model.last_stride) == (256, 2)
 
 
+def test_two_camera_datasets_take_the_papers_recipe_in_their_own_batch() -> None:
+    params = load_params(REPOSITORY / "params.yaml")
+    mars = resolve_arm(params, "mars", "baseline")
+    for dataset in ("ilids-vid", "prid2011"):
+        plan = resolve_arm(params, dataset, "baseline")
+        assert (plan.batch.identities, plan.batch.clips, plan.trials) == (14, 2, 10)
+        assert plan.optimiser == mars.optimiser and plan.model == mars.model
+        assert plan.recipe == "paper"
+
+
+def test_test_half_reruns_the_split_of_its_dataset_alone(tmp_path: Path) -> None:
+    every = {"datasets": ["mars", "ilids-vid", "prid2011"]}
+    before = plans(load_params(changed(tmp_path, **every)))
+    after = plans(load_params(changed(tmp_path, **every, **{"data__ilids-vid__test_half": "last"})))
+    assert {name for name in before if before[name] != after[name]} == {"ilids-vid/split.json"}
+
+
 def test_changed_sampler_changes_only_the_report_plan(tmp_path: Path) -> None:
     before = plans(load_params(REPOSITORY / "params.yaml"))
     after = plans(load_params(changed(tmp_path, sampler="restricted")))
@@ -79,7 +96,10 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
         ({"foo": 1}, "params.yaml: foo: unknown key"),
         ({"seed": -1}, "seed: input should be greater than or equal to 0, got -1"),
         ({"datasets": []}, "datasets: "),
-        ({"datasets": ["duke"]}, "input should be 'synthetic' or 'mars', got 'duke'"),
+        (
+            {"datasets": ["duke"]},
+            "input should be 'synthetic', 'mars', 'ilids-vid' or 'prid2011', got 'duke'",
+        ),
         ({"datasets": ["mars", "mars"]}, "'mars' stands there twice"),
         ({"arms": ["x", "cmmanet-random_interval"]}, "arms: 'x' is neither a variant"),
         ({"arms": ["baseline"]}, "makes 'cmmanet-random_interval' the headline"),
@@ -89,6 +109,22 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
         ({"variants__unused": {"modle": {}}}, "variants.unused over recipes.demo: modle: unknown"),
         ({"variants__baseline": {"seed": 1}}, "variants.baseline.seed: not a key of a recipe"),
         ({"data__mars__recipe": "papr"}, "data.mars.recipe: 'papr' is not one of demo, paper"),
+        ({"data__ilids-vid__trials": 11}, "data.ilids-vid.trials: .* less than or equal to 10"),
+        ({"data__ilids-vid__test_half": "both"}, "data.ilids-vid.test_half: input should be 'f"),
+        ({"data__ilids_vid": {}}, "params.yaml: data.ilids_vid: unknown key"),
+        ({"data__prid2011__recipe": "papr"}, "data.prid2011.recipe: 'papr' is not one of"),
+        (
+            {"data__ilids-vid__overrides": {"batch": {"clips": 0}}},
+            "data.ilids-vid.overrides over recipes.paper: batch.clips: ",
+        ),
+        (
+            {"data__prid2011__overrides": {"seed": 1}},
+            "data.prid2011.overrides over recipes.paper: seed: unknown key",
+        ),
+        (
+            {"datasets": ["ilids-vid"], "variants__baseline": {"model": {"k": 1}}},
+            "variants.baseline over data.ilids-vid.overrides over recipes.paper: model.k: unknown",
+        ),
         ({"data__synthetic__render__cameras": 1}, "render.cameras: .* greater than or equal"),
         ({"data__synthetic__render__frames_max": 2}, "frames_max 2 is below frames_min 4"),
         ({"recipes__demo__optimiser__lr": 0}, "optimiser.lr: .* greater than 0, got 0"),

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from cmmanet.geometry import check_stripes
 
-Dataset = Literal["synthetic", "mars"]
+Dataset = Literal["synthetic", "mars", "ilids-vid", "prid2011"]
 TestFrames = Literal["dense", "chunk_first"]
 Distance = Literal["cosine", "euclidean"]
+TestHalf = Literal["first", "last"]
 Stage = Annotated[int, Field(ge=1, le=4)]
 
 # Names become folders, DVC stage names and command-line words.
@@ -193,6 +194,8 @@ class Render(_Params):
 
 class _Data(_Params):
     recipe: str
+    # Laid over the recipe, and a variant over both: the paper's recipe, in another batch.
+    overrides: dict[str, Any] = Field(default_factory=dict)
     trials: int = Field(ge=1, le=100)
 
 
@@ -206,11 +209,35 @@ class MarsData(_Data):
     """MARS, whose split is fixed: a trial is a training seed."""
 
 
+class Prid2011Data(_Data):
+    """PRID-2011, with ten official splits: trial t is split t."""
+
+    trials: int = Field(ge=1, le=10)
+
+
+class IlidsVidData(_Data):
+    """iLIDS-VID, likewise; loaders disagree on which half of its split file tests."""
+
+    trials: int = Field(ge=1, le=10)
+    test_half: TestHalf
+
+
 class Data(_Params):
     """Each dataset's recipe, number of trials and own knobs."""
 
     synthetic: SyntheticData
     mars: MarsData
+    ilids_vid: IlidsVidData = Field(alias="ilids-vid")
+    prid2011: Prid2011Data
+
+    def by_name(self) -> dict[Dataset, _Data]:
+        """Each dataset's entry, by the name that stands in params.yaml."""
+        return {
+            "synthetic": self.synthetic,
+            "mars": self.mars,
+            "ilids-vid": self.ilids_vid,
+            "prid2011": self.prid2011,
+        }
 
 
 class Evaluate(_Params):
@@ -253,7 +280,7 @@ class Params(_Params):
             raise ValueError(
                 f"sampler: {self.sampler!r} makes {headline!r} the headline, which is not in arms"
             )
-        for dataset, data in self.data:
+        for dataset, data in self.data.by_name().items():
             recipe = data.recipe
             if recipe not in self.recipes:
                 raise ValueError(
@@ -283,10 +310,11 @@ class DataPlan(_Params):
 
 
 class SplitPlan(_Params):
-    """What split depends on."""
+    """What split depends on; `test_half` is iLIDS-VID's own."""
 
     dataset: Dataset
     trials: int
+    test_half: TestHalf | None
 
 
 class EvaluatePlan(_Params):
@@ -324,8 +352,15 @@ def load_params(path: Path) -> Params:
         params = Params.model_validate(content)
     except ValidationError as error:
         raise ParamsError(_readable(error, path.name)) from None
+    # Overrides of datasets that are not run as well, and variants that no arm uses: a slip is
+    # better told before it is used.
+    for dataset, data in params.data.by_name().items():
+        try:
+            Recipe.model_validate(_recipe(params, dataset))
+        except ValidationError as error:
+            where = f"{path.name}: data.{dataset}.overrides over recipes.{data.recipe}"
+            raise ParamsError(_readable(error, where)) from None
     for dataset in params.datasets:
-        # Variants that no arm uses as well: a slip in one is better told before it is used.
         for arm in (*params.arms, *params.variants):
             resolve_arm(params, dataset, arm)
     return params
@@ -338,8 +373,8 @@ def resolve_arm(params: Params, dataset: Dataset, arm: str) -> ArmPlan:
         ParamsError: if the arm names no variant or sampler, or the result is not valid.
     """
     variant, sampler = _split_arm(params, arm)
-    data = getattr(params.data, dataset)
-    merged = _merge(params.recipes[data.recipe].model_dump(), params.variants[variant])
+    data = params.data.by_name()[dataset]
+    merged = _merge(_recipe(params, dataset), params.variants[variant])
     plan = {
         "dataset": dataset,
         "arm": arm,
@@ -356,7 +391,10 @@ def resolve_arm(params: Params, dataset: Dataset, arm: str) -> ArmPlan:
     try:
         return ArmPlan.model_validate(merged | plan)
     except ValidationError as error:
-        where = f"params.yaml: variants.{variant} over recipes.{data.recipe}"
+        layers = [f"variants.{variant}", f"recipes.{data.recipe}"]
+        if data.overrides:
+            layers.insert(1, f"data.{dataset}.overrides")
+        where = f"params.yaml: {' over '.join(layers)}"
         raise ParamsError(_readable(error, where)) from None
 
 
@@ -373,13 +411,22 @@ def plans(params: Params) -> dict[str, BaseModel]:
         "evaluate.json": EvaluatePlan(distance=params.evaluate.distance),
     }
     for dataset in params.datasets:
-        data = getattr(params.data, dataset)
+        data = params.data.by_name()[dataset]
+        test_half = data.test_half if isinstance(data, IlidsVidData) else None
         render = data.render if isinstance(data, SyntheticData) else None
         files[f"{dataset}/data.json"] = DataPlan(dataset=dataset, render=render)
-        files[f"{dataset}/split.json"] = SplitPlan(dataset=dataset, trials=data.trials)
+        files[f"{dataset}/split.json"] = SplitPlan(
+            dataset=dataset, trials=data.trials, test_half=test_half
+        )
         for arm in params.arms:
             files[f"{dataset}/{arm}.json"] = resolve_arm(params, dataset, arm)
     return files
+
+
+def _recipe(params: Params, dataset: Dataset) -> dict[str, Any]:
+    """The dataset's recipe with its overrides."""
+    data = params.data.by_name()[dataset]
+    return _merge(params.recipes[data.recipe].model_dump(), data.overrides)
 
 
 def _split_arm(params: Params, arm: str) -> tuple[str, str]:

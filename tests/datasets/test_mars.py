@@ -21,12 +21,12 @@ def test_every_missing_file_is_named_with_its_source(tmp_path: Path) -> None:
     assert mars.PAGE in message and "bbox_train.zip" not in message
 
 
-def test_listing_has_the_official_order_and_roles(write_mars: Write) -> None:
+def test_listing_has_the_official_order_and_roles(write_mars: Write, tmp_path: Path) -> None:
     listing = mars.read_listing(write_mars())
     assert listing.member[0] == "bbox_train/0001/0001C1T0001F002.jpg"
     assert listing.member[11] == "bbox_test/00-1/00-1C1T0001F002.jpg"
     assert listing.number[:3].tolist() == [2, 3, 4]
-    assert mars.counts(listing) == {
+    assert mars.counts(tmp_path, listing) == {
         "train_tracklets": 4,
         "train_frames": 11,
         "train_identities": 2,
@@ -106,7 +106,7 @@ def test_official_metadata_at_full_size(shared: Path, tmp_path: Path) -> None:
         else:
             (info / name).write_bytes(lzma.decompress(Path(f"{source}.xz").read_bytes()))
     listing = mars.read_listing(tmp_path)
-    assert mars.counts(listing) == mars.OFFICIAL_COUNTS
+    assert mars.counts(tmp_path, listing) == mars.OFFICIAL_COUNTS
     assert len(listing.member) == 1_191_003
     test = listing.role != "train"
     assert (listing.pid[test] == -1).sum() == 870

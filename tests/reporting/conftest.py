@@ -146,6 +146,7 @@ def make_result(
         },
         "protocol": {
             "name": protocol,
+            "splits": "the info files",
             "query": query,
             "gallery": gallery,
             "distractors": distractors,

@@ -267,8 +267,8 @@ def test_chunk_first_as_headline(made_up: SimpleNamespace) -> None:
 def test_conditions_name_what_a_number_depends_on(full_page: str) -> None:
     text = section(full_page, "## Table II.")
     for fact in (
-        "protocol mars: 1,980 queries (one is 0.05 points), gallery 12,180 with 3,248 "
-        "distractors and 870 junk; cosine distance",
+        "protocol mars, splits of the info files: 1,980 queries (one is 0.05 points), "
+        "gallery 12,180 with 3,248 distractors and 870 junk; cosine distance",
         "every frame (dense)",
         "mAP: official (trapezoid)",
         "3 trials of 110 iterations, seeds 0–2",

@@ -82,7 +82,7 @@ def epoch_batches(
     if identities > len(tracklets):
         raise ValueError(
             f"batch wants {identities} identities, the training split has {len(tracklets)}: "
-            "lower recipes.<recipe>.batch.identities"
+            "lower recipes.<recipe>.batch.identities, or that in the dataset's overrides"
         )
 
     rng = np.random.default_rng(np.random.SeedSequence([seed, epoch]))

@@ -8,13 +8,14 @@ benchmark is written in the same format and read by the same code.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import scipy.io
 
-from cmmanet.datasets.tracklets import GALLERY, QUERY, TRAIN, Listing, Tracklets
+from cmmanet.datasets.tracklets import GALLERY, QUERY, TRAIN, Listing, Split, Tracklets, Trials
 
 PARTS = ("bbox_train", "bbox_test")
 INFO_FILES = (
@@ -38,6 +39,8 @@ OFFICIAL_COUNTS = {
     "test_frames": 681_089,
     "queries": 1_980,
 }
+OFFICIAL_FRAMES: int | None = 1_191_003
+UNCONFIRMED_MD5: Mapping[str, str] = {}
 
 # 0001C1T0001F001.jpg: pid, camera, tracklet counted per pid, frame. Junk has pid 00-1.
 _NAME = re.compile(r"(00-1|\d{4})C(\d)T(\d{4})F(\d{3,4})\.jpg")
@@ -75,8 +78,10 @@ def find_parts(folder: Path) -> list[Path]:
     return parts
 
 
-def read_listing(folder: Path) -> Listing:
+def read_listing(folder: Path, members: Sequence[Collection[str]] = ()) -> Listing:
     """Read what the five files of `folder`/info list: training tracklets, then test ones.
+
+    `members` are not looked at: what the files list and the archives lack is missing.
 
     Raises:
         MarsError: if a file is damaged or two of them contradict each other.
@@ -110,7 +115,7 @@ def read_listing(folder: Path) -> Listing:
     )
 
 
-def counts(listing: Listing) -> dict[str, int]:
+def counts(folder: Path, listing: Listing) -> dict[str, int]:
     """The counts that `OFFICIAL_COUNTS` gives for the whole of MARS."""
     train = listing.role == TRAIN
     return {
@@ -123,7 +128,23 @@ def counts(listing: Listing) -> dict[str, int]:
     }
 
 
-def split(tracklets: Tracklets) -> dict[str, list[int]]:
+def trials(
+    tracklets: Tracklets, folder: Path, *, count: int, test_half: str | None = None
+) -> Trials:
+    """The one official split for all trials, which differ in their training seed alone.
+
+    Raises:
+        MarsError: if there is no training tracklet or no query.
+    """
+    return Trials(
+        protocol="mars",
+        source="the info files",
+        splits=[split(tracklets)],
+        trials=[0] * count,
+    )
+
+
+def split(tracklets: Tracklets) -> Split:
     """The official split as tracklet rows.
 
     The gallery is every test tracklet, queries included: `rank` drops junk and a query's
@@ -132,15 +153,13 @@ def split(tracklets: Tracklets) -> dict[str, list[int]]:
     Raises:
         MarsError: if there is no training tracklet or no query.
     """
-    rows = {
-        "train": np.flatnonzero(tracklets.role == TRAIN).tolist(),
-        "query": np.flatnonzero(tracklets.role == QUERY).tolist(),
-        "gallery": np.flatnonzero(tracklets.role != TRAIN).tolist(),
-    }
-    for name in ("train", "query"):
-        if not rows[name]:
+    train = np.flatnonzero(tracklets.role == TRAIN).tolist()
+    query = np.flatnonzero(tracklets.role == QUERY).tolist()
+    for name, rows in (("train", train), ("query", query)):
+        if not rows:
             raise MarsError(f"no {name} tracklet has a frame: are both archives in place?")
-    return rows
+    gallery = np.flatnonzero(tracklets.role != TRAIN).tolist()
+    return Split(train=train, query=query, gallery=gallery)
 
 
 def _matrix(path: Path, key: str) -> npt.NDArray[np.int64]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 # A tracklet's role: queries are in the gallery as well.
 TRAIN, GALLERY, QUERY = "train", "gallery", "query"
+# Of a dataset with several splits: each split says what the tracklet is.
+BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +44,21 @@ class Tracklets:
 
     def __len__(self) -> int:
         return len(self.pid)
+
+
+class Split(TypedDict):
+    """One split, as rows of the tracklet table."""
+
+    train: list[int]
+    query: list[int]
+    gallery: list[int]
+
+
+class Trials(TypedDict):
+    """The file trials.json: a dataset's splits, and the split of each trial."""
+
+    protocol: str
+    source: str
+    """What the splits were read from."""
+    splits: list[Split]
+    trials: list[int]

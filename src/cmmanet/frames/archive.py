@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import tarfile
 import threading
 import zipfile
 import zlib
@@ -23,6 +24,7 @@ import numpy.typing as npt
 # How the bytes of a frame lie: zip's own numbers, and one for a file of its own.
 STORED = zipfile.ZIP_STORED
 DEFLATED = zipfile.ZIP_DEFLATED
+TAR = 254
 LOOSE = 255
 
 # A frame is a crop of some kilobytes; a member that claims more is damaged or hostile.
@@ -47,7 +49,7 @@ class Member(NamedTuple):
 
 
 def list_members(path: Path, suffix: str) -> dict[str, Member]:
-    """Every file below `path` (a zip or a folder) whose name ends in `suffix`.
+    """Every file below `path` (a zip, a tar or a folder) whose name ends in `suffix`.
 
     Names are relative, with forward slashes; a folder's members start with its own name,
     as they do in the archive it was extracted from.
@@ -58,6 +60,8 @@ def list_members(path: Path, suffix: str) -> dict[str, Member]:
     """
     if path.is_dir():
         return dict(_walk(path, path.name, suffix))
+    if path.suffix == ".tar":
+        return _list_tar(path, suffix)
     return _list_zip(path, suffix)
 
 
@@ -70,11 +74,13 @@ class PartDigest(NamedTuple):
 
 
 def digest_part(path: Path, suffix: str) -> PartDigest:
-    """Count and hash a zip, or the images of a folder by name and content.
+    """Count and hash a zip or a tar, or the images of a folder by name and content.
 
     Raises:
         ArchiveError: for a zip that is cut short or damaged.
     """
+    if path.suffix == ".tar" and path.is_file():
+        return PartDigest(len(_list_tar(path, suffix)), path.stat().st_size, hash_file(path))
     if not path.is_dir():
         try:
             with zipfile.ZipFile(path) as archive:
@@ -157,6 +163,35 @@ def _list_zip(path: Path, suffix: str) -> dict[str, Member]:
     return members
 
 
+def _list_tar(path: Path, suffix: str) -> dict[str, Member]:
+    members: dict[str, Member] = {}
+    try:
+        with tarfile.open(path, "r:") as archive, path.open("rb") as file:
+            for info in archive:
+                name = info.name
+                if not info.isreg() or info.issparse() or not name.endswith(suffix):
+                    continue
+                if name.startswith("/") or ".." in name.split("/"):
+                    raise ArchiveError(f"{path}: {name} would lie outside the archive")
+                if name in members:
+                    raise ArchiveError(f"{path}: {name} is in the archive twice")
+                if info.size > MAX_FRAME_BYTES:
+                    raise ArchiveError(
+                        f"{path}: {name} claims {info.size:,} bytes; a frame has at most "
+                        f"{MAX_FRAME_BYTES:,}"
+                    )
+                members[name] = Member(info.offset_data, info.size, info.size, TAR, 0)
+            # tarfile takes a header that is cut off for the end, which is a block of zeros.
+            if os.pread(file.fileno(), 512, archive.offset) != bytes(512):
+                raise tarfile.ReadError("no end")
+    except tarfile.TarError as error:
+        raise ArchiveError(
+            f"{path}: no whole tar archive ({error}): cut short, damaged or compressed; get the "
+            "archive again"
+        ) from None
+    return members
+
+
 @dataclass(frozen=True, slots=True)
 class FrameColumns:
     """The index's columns that reading needs, one entry a frame [F]."""
@@ -212,8 +247,8 @@ class FrameStore:
             data = os.pread(self._descriptor(archive), stored, int(columns.offset[row]))
         if len(data) != stored:
             raise ArchiveError(f"{self.describe(row)}: changed since it was indexed")
-        if compression == LOOSE:
-            return data
+        if compression in (LOOSE, TAR):
+            return data  # neither keeps a checksum
         if compression == DEFLATED:
             inflate = zlib.decompressobj(-zlib.MAX_WBITS)
             size = int(columns.size[row])

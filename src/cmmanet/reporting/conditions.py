@@ -41,10 +41,10 @@ def _protocol(arms: Sequence[ArmResult]) -> str:
     lost = max(_count(score, "queries") - _count(score, "valid") for score in scores)
     dropped = f", up to {lost:,} of them dropped for want of a right answer" if lost else ""
     return (
-        f"protocol {protocol['name']}: {protocol['query']:,} queries{dropped} (one is "
-        f"{100 / protocol['query']:.2f} points), gallery {protocol['gallery']:,} with "
-        f"{protocol['distractors']:,} distractors and {protocol['junk']:,} junk; "
-        f"{protocol['distance']} distance"
+        f"protocol {protocol['name']}, splits of {protocol['splits']}: "
+        f"{protocol['query']:,} queries{dropped} (one is {100 / protocol['query']:.2f} points), "
+        f"gallery {protocol['gallery']:,} with {protocol['distractors']:,} distractors and "
+        f"{protocol['junk']:,} junk; {protocol['distance']} distance"
     )
 
 

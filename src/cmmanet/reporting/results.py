@@ -39,6 +39,8 @@ class Protocol(TypedDict):
     """How queries met the gallery; sizes in tracklets."""
 
     name: str
+    splits: str
+    """What they were read from."""
     query: int
     gallery: int
     distractors: int
