@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from cmmanet.datasets import mars, split_files, synthetic, two_camera
+from cmmanet.datasets.mirror import get_file
 from cmmanet.datasets.protocol import files_of
 from cmmanet.frames import archive
 from cmmanet.frames.archive import digest_part, hash_file, list_members
@@ -31,6 +42,8 @@ def main(dataset: DatasetName) -> None:
     # The raw data are shared by every copy of the repository.
     with workspace.locked(workspace.root() / ".locks", f"fetch-{dataset}", wait=True):
         if plan.render is None:
+            if mirror := os.environ.get("CMMANET_MIRROR"):
+                _mirrored(f"{mirror.rstrip('/')}/{dataset}", dataset, folder)
             manifest = _verified(dataset, folder)
         else:
             folder = _rendered(folder, plan.render)
@@ -42,6 +55,31 @@ def main(dataset: DatasetName) -> None:
                 ) from None
     workspace.write_json(workspace.data_folder(dataset) / "manifest.json", manifest)
     print(_in_words(manifest))
+
+
+def _mirrored(mirror: str, dataset: str, folder: Path) -> None:
+    """Get what is not in place yet from the user's mirror, resuming what broke off."""
+    for name in files_of(dataset).MIRROR_FILES:
+        target = folder / name
+        if target.exists() or target.with_suffix("").is_dir():
+            continue
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+        with Progress(
+            *columns,
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        ) as bar:
+            task = bar.add_task(name, total=None)
+            get_file(mirror, name, target, on_bytes=partial(_show, bar, task))
+        print(f"{target}: from {mirror}", flush=True)
+
+
+def _show(bar: Progress, task: TaskID, done: int, total: int | None) -> None:
+    bar.update(task, completed=done, total=total)
 
 
 def _rendered(parent: Path, render: Render) -> Path:

@@ -93,3 +93,20 @@ def test_fetch_verifies_once_and_notices_a_change(
         a["name"] for a, b in zip(again["archives"], first["archives"], strict=True) if a != b
     ]
     assert changed == ["bbox_test.zip"]
+
+
+def test_fetch_takes_what_is_missing_from_the_mirror(
+    write_mars: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from pipeline import fetch
+
+    mirror = write_mars(folder="mirror/mars").parent
+    raw = tmp_path / "raw" / "mars"
+    raw.mkdir(parents=True)
+    (raw / "bbox_train.zip").write_bytes((mirror / "mars" / "bbox_train.zip").read_bytes())
+    stamp = (raw / "bbox_train.zip").stat()
+    fetch._mirrored(f"{mirror}/mars", "mars", raw)
+    assert (raw / "bbox_train.zip").stat() == stamp, "what is in place is left alone"
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("CMMANET_DATA", str(tmp_path / "raw"))
+    assert fetch._verified("mars", raw)["counts"]["train_frames"] == 11

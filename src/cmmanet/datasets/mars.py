@@ -26,6 +26,7 @@ INFO_FILES = (
     "query_IDX.mat",
 )
 IMAGE_SUFFIX = ".jpg"
+MIRROR_FILES = (*(f"info/{name}" for name in INFO_FILES), *(f"{part}.zip" for part in PARTS))
 
 PAGE = "http://www.liangzheng.com.cn/Project/project_mars.html"
 INFO_REPOSITORY = "https://github.com/liangzheng06/MARS-evaluation"

@@ -30,6 +30,10 @@ class DatasetFiles(Protocol):
     def UNCONFIRMED_MD5(self) -> Mapping[str, str]:
         """By archive: worth a warning, not a refusal."""
 
+    @property
+    def MIRROR_FILES(self) -> Sequence[str]:
+        """What a mirror of the dataset holds; an archive is not needed beside its folder."""
+
     def find_parts(self, folder: Path) -> list[Path]:
         """Archives or extracted folders in `folder`; ValueError names every missing file."""
 

@@ -66,6 +66,11 @@ class TwoCamera:
         """The counts of the whole dataset; `splits` are those with halves of the official size."""
         return {"people": self.people, "sequences": 2 * self.people, "splits": SPLITS}
 
+    @property
+    def MIRROR_FILES(self) -> tuple[str, ...]:
+        """The archive, and the splits unless they lie inside it."""
+        return (self.archive,) if self.matrix is not None else (self.archive, SPLITS_JSON)
+
     def find_parts(self, folder: Path) -> list[Path]:
         """The dataset in `folder`: its archive or, extracted, its folder.
 
