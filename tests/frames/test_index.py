@@ -87,7 +87,7 @@ def test_lists_of_another_dataset_are_refused(
 ) -> None:
     listing = mars.read_listing(write_mars())
     with pytest.raises(ValueError, match="do not belong together"):
-        build_index(listing, [{}], tmp_path)
+        build_index(listing, [list_members(tmp_path, ".jpg")], tmp_path)
 
 
 def test_undecodable_frame_is_named_with_its_archive(
