@@ -5,7 +5,6 @@ Each prints one line of JSON.
 
 import json
 import multiprocessing
-import resource
 import sys
 import time
 import zipfile
@@ -117,7 +116,9 @@ def work(dataset: ClipDataset, batches: list[list[ClipRequest]], connection: Con
 
 def peak_mb() -> float:
     """Give the most memory that this process has held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    # Not getrusage: its maximum counts what the parent held when it started this process.
+    status = Path("/proc/self/status").read_text().split()
+    return int(status[status.index("VmHWM:") + 1]) * 1024 / 1e6
 
 
 if __name__ == "__main__":

@@ -142,6 +142,7 @@ def main() -> None:
             f"start     {start['seconds']:.2f} s to the first batch, {start['above_mb']:.0f} MB "
             f"above the imports; 8 workers add {start['workers_mb']:.0f} MB that is theirs alone"
         )
+    ratio = {kind: archive / memory for kind, (archive, memory) in rates.items()}
     report(
         "frames",
         torch.device("cpu"),
@@ -152,12 +153,12 @@ def main() -> None:
             Bar(
                 "stored: ratio to decoding from memory",
                 0.9,
-                rates["stored"][0] / rates["stored"][1],
+                ratio["stored"],
             ),
             Bar(
                 "deflated: ratio to decoding from memory",
                 0.75,
-                rates["deflated"][0] / rates["deflated"][1],
+                ratio["deflated"],
             ),
             Bar("first batch: 2 s / seconds", 1, 2 / start["seconds"]),
             Bar("first batch: 300 MB / MB above the imports", 1, 300 / start["above_mb"]),

@@ -207,3 +207,30 @@ def test_links_in_folders_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret.jpg").write_bytes(b"x")
     (tmp_path / "part/link.jpg").symlink_to(tmp_path / "secret.jpg")
     assert len(list_members(tmp_path / "part", ".jpg")) == 0
+
+
+def test_a_file_replaced_by_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part/a.jpg").write_bytes(b"x")
+    (tmp_path / "secret.jpg").write_bytes(b"y")
+    store, _ = store_of(tmp_path / "part")
+    (tmp_path / "part/a.jpg").unlink()
+    (tmp_path / "part/a.jpg").symlink_to(tmp_path / "secret.jpg")
+    with pytest.raises(ArchiveError, match=r"a\.jpg: .*run the index stage again"):
+        store.read(0)
+
+
+def test_linked_folders_are_not_entered(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/a.jpg").write_bytes(b"x")
+    (tmp_path / "part/link").symlink_to(tmp_path / "other")
+    (tmp_path / "part/loop").symlink_to(tmp_path / "part")
+    assert len(list_members(tmp_path / "part", ".jpg")) == 0
+
+
+def test_a_hostile_file_name_in_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part/a\nb.jpg").write_bytes(b"x")
+    with pytest.raises(ArchiveError, match="control character"):
+        list_members(tmp_path / "part", ".jpg")

@@ -46,24 +46,30 @@ def test_truncated_jpeg_never_decodes_in_silence(keep: int) -> None:
         decode(data[:keep], 64, 32)
 
 
-@pytest.mark.parametrize("how", [{}, {"progressive": True}, {"quality": 95}])
-@pytest.mark.parametrize("ending", [b"", b"\xff\xd9"])
+# A progressive JPEG that ends between two scans is a whole one of a lower quality.
+@pytest.mark.parametrize(
+    ("how", "ending"),
+    [({}, b""), ({"quality": 95}, b""), ({"progressive": True}, b""), ({}, b"\xff\xd9")],
+)
 def test_every_cut_jpeg_is_refused(how: dict[str, int], ending: bytes) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (32, 16, 3), np.uint8)
     data = encoded(pixels, "JPEG", **how)
     decode(data, 32, 16)
-    for keep in range(len(data) - 2):
+    for keep in range(len(data) - len(ending)):
         with pytest.raises(DecodeError):
             decode(data[:keep] + ending, 32, 16)
 
 
-def test_every_cut_png_is_refused() -> None:
+def test_every_png_cut_before_its_last_pixel_is_refused() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (16, 8, 3), np.uint8)
     data = encoded(pixels, "PNG")
-    # The last chunk, IEND, is empty: without it the picture is whole.
-    for keep in range(len(data) - 12):
-        with pytest.raises(DecodeError):
-            decode(data[:keep], 16, 8)
+    for keep in range(len(data)):
+        try:
+            np.testing.assert_array_equal(decode(data[:keep], 16, 8), pixels)
+        except DecodeError:
+            continue
+        # What may lack are checksums and the empty last chunk, no pixel.
+        assert keep >= len(data) - 20
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])

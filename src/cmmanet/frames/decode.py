@@ -54,8 +54,8 @@ def _decode_jpeg(data: bytes, picture: npt.NDArray[np.uint8]) -> bool:
     """Decode a colour or grey JPEG; false, and nothing done, for anything else.
 
     simplejpeg: the same pixels as Pillow in a third of its time (benchmarks/decoders.py), and it
-    refuses what is cut short even where an end marker follows. There Pillow and torchvision fill
-    the missing part with grey and say nothing.
+    refuses a baseline JPEG that is cut short even where an end marker follows. There Pillow and
+    torchvision fill the missing part with grey and say nothing.
     """
     # The GPU machines' image lacks it; what only imports this module need not have it.
     import simplejpeg
