@@ -38,9 +38,9 @@ CLIPS, FRAMES = 28, 6  # a batch
 ROUNDS = 15
 
 
-def measured(role: str, folder: Path) -> dict[str, float]:
-    """Run a part of `_full_size` in a process of its own, for its memory to be its own."""
-    command = [sys.executable, _full_size.__file__, role, str(folder)]
+def measured(script: str, *arguments: str | Path) -> dict[str, float]:
+    """Run a script beside this one in a process of its own, for its memory to be its own."""
+    command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
@@ -130,14 +130,14 @@ def main() -> None:
             print(f"{kind:9} {archive:7,.0f} frames/s, from memory {memory:7,.0f}, one thread")
 
         write_full_size(folder / "mars")
-        index = measured("index", folder / "mars")
-        listing = measured("zipfile", folder / "mars")
+        index = measured("_full_size.py", "index", folder / "mars")
+        listing = measured("_full_size.py", "zipfile", folder / "mars")
         print(
             f"index     {index['seconds']:5.1f} s, {index['peak_mb']:5.0f} MB peak "
             f"({index['frames']:,.0f} frames); zipfile's listing {listing['seconds']:5.1f} s, "
             f"{listing['peak_mb']:5.0f} MB"
         )
-        start = measured("start", folder / "mars")
+        start = measured("_first_batch.py", folder / "mars")
         print(
             f"start     {start['seconds']:.2f} s to the first batch, {start['above_mb']:.0f} MB "
             f"above the imports; 8 workers add {start['workers_mb']:.0f} MB that is theirs alone"
