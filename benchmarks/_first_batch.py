@@ -53,7 +53,8 @@ def first_batch(folder: Path) -> dict[str, float]:
     ]
     for worker in workers:
         worker.start()
-    result["workers_mb"] = sum(near.recv() for near, _ in pipes)
+    own = [near.recv() for near, _ in pipes]
+    result["forked_mb"], result["workers_mb"] = (sum(column) for column in zip(*own, strict=True))
     for worker in workers:
         worker.join()
     return result
@@ -62,10 +63,11 @@ def first_batch(folder: Path) -> dict[str, float]:
 def work(dataset: ClipDataset, batches: list[list[ClipRequest]], connection: Connection) -> None:
     """Read a worker's share of an epoch, and tell the memory that only this process uses."""
     torch.set_num_threads(1)
+    # USS: what would be free again if this process ended; what forked processes share is not.
+    forked = psutil.Process().memory_full_info().uss / 1e6
     for batch in batches:
         dataset.__getitems__(batch)
-    # USS: what would be free again if this process ended; what forked processes share is not.
-    connection.send(psutil.Process().memory_full_info().uss / 1e6)
+    connection.send((forked, psutil.Process().memory_full_info().uss / 1e6))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Lists a zip in columns.
 
-`zipfile` makes an object of a kilobyte for each member, which is 1.3 GB for MARS, and believes
-the central directory. Here the directory is parsed into arrays, and every member's local
-header must say the same as its entry. Format: PKWARE's APPNOTE.TXT, 4.3.
+`zipfile` makes an object for each member, which is 0.9 GB for MARS, and believes the central
+directory. Here the directory is parsed into arrays, and every member's local header must say
+the same as its entry. Format: PKWARE's APPNOTE.TXT, 4.3.
 """
 
 from __future__ import annotations
