@@ -10,7 +10,7 @@ generated ones; Pillow 13.0.0, torchvision 0.29.2, simplejpeg 1.9.0):
 | JPEG, quality 75, 4.7 kB | 93 | 116 | 282 |
 | PNG, 39 kB | - | 721 | 824 |
 
-Pillow's figure for JPEG differs between runs: 177 to 273 µs at quality 75 for the generated
+Pillow's figure for JPEG differs between runs: 177 to 301 µs at quality 75 for the generated
 pictures here, where simplejpeg takes 108 and torchvision 135.
 
 All give the same pixels, and all refuse every proper prefix of a JPEG. Where the end marker
