@@ -115,7 +115,7 @@ def test_from_archive_to_ranks(
 def test_frames_are_in_the_order_of_their_numbers(write_two_camera: Write) -> None:
     root = write_two_camera("ilids-vid", {(1, 1): 40, (1, 2): 1}, matrix=split_matrix(TESTED))
     members = [list_members(root / "i-LIDS-VID.tar", ".png")]
-    listing = ILIDS_VID.read_listing(root, [dict(reversed(members[0].items()))])
+    listing = ILIDS_VID.read_listing(root, [list(members[0])[::-1]])
     assert listing.number.tolist() == [*range(7, 7 + 120, 3), 7]
     assert listing.member[0] == "i-LIDS-VID/sequences/cam1/person001/cam1_person001_00007.png"
 

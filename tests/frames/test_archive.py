@@ -30,17 +30,24 @@ def write_zip(path: Path, compression: int = zipfile.ZIP_STORED) -> Path:
 
 def store_of(path: Path) -> tuple[FrameStore, list[str]]:
     members = list_members(path, ".jpg")
-    names = list(members)
+    names = members.name.to_pylist()
     columns = FrameColumns(
         archive=np.zeros(len(names), np.uint8),
-        offset=np.array([members[n].offset for n in names]),
-        stored=np.array([members[n].stored for n in names]),
-        size=np.array([members[n].size for n in names]),
-        compression=np.array([members[n].compression for n in names], np.uint8),
-        crc=np.array([members[n].crc for n in names], np.uint32),
+        offset=members.offset,
+        stored=members.stored,
+        size=members.size,
+        compression=members.compression,
+        crc=members.crc,
         name=names,
     )
     return FrameStore([path], columns), names
+
+
+def place_of(path: Path, name: str) -> tuple[int, int]:
+    """Where a member's bytes start, and how many they are."""
+    members = list_members(path, ".jpg")
+    row = members.name.to_pylist().index(name)
+    return int(members.offset[row]), int(members.stored[row])
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -116,9 +123,9 @@ def test_vanished_loose_file_is_named(tmp_path: Path) -> None:
 
 def test_damaged_deflate_stream_is_refused(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "part.zip", zipfile.ZIP_DEFLATED)
-    member = list_members(path, ".jpg")["part/3/frame3.jpg"]
+    offset, _ = place_of(path, "part/3/frame3.jpg")
     data = bytearray(path.read_bytes())
-    data[member.offset : member.offset + 2] = b"\xff\xff"
+    data[offset : offset + 2] = b"\xff\xff"
     path.write_bytes(data)
     store, names = store_of(path)
     with pytest.raises(ArchiveError, match=r"does not inflate|another size"):
@@ -130,10 +137,10 @@ def test_one_flipped_bit_is_noticed(tmp_path: Path, compression: int) -> None:
     path = write_zip(tmp_path / "part.zip", compression)
     whole = path.read_bytes()
     store, names = store_of(path)
-    member = list_members(path, ".jpg")[names[7]]
-    for bit in range(8 * member.stored):
+    offset, stored = place_of(path, names[7])
+    for bit in range(8 * stored):
         data = bytearray(whole)
-        data[member.offset + bit // 8] ^= 1 << bit % 8
+        data[offset + bit // 8] ^= 1 << bit % 8
         path.write_bytes(data)
         try:
             # Bits after the end of a deflated stream carry nothing.
@@ -199,4 +206,31 @@ def test_links_in_folders_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "part").mkdir()
     (tmp_path / "secret.jpg").write_bytes(b"x")
     (tmp_path / "part/link.jpg").symlink_to(tmp_path / "secret.jpg")
-    assert list_members(tmp_path / "part", ".jpg") == {}
+    assert len(list_members(tmp_path / "part", ".jpg")) == 0
+
+
+def test_a_file_replaced_by_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part/a.jpg").write_bytes(b"x")
+    (tmp_path / "secret.jpg").write_bytes(b"y")
+    store, _ = store_of(tmp_path / "part")
+    (tmp_path / "part/a.jpg").unlink()
+    (tmp_path / "part/a.jpg").symlink_to(tmp_path / "secret.jpg")
+    with pytest.raises(ArchiveError, match=r"a\.jpg: .*run the index stage again"):
+        store.read(0)
+
+
+def test_linked_folders_are_not_entered(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/a.jpg").write_bytes(b"x")
+    (tmp_path / "part/link").symlink_to(tmp_path / "other")
+    (tmp_path / "part/loop").symlink_to(tmp_path / "part")
+    assert len(list_members(tmp_path / "part", ".jpg")) == 0
+
+
+def test_a_hostile_file_name_in_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part/a\nb.jpg").write_bytes(b"x")
+    with pytest.raises(ArchiveError, match="control character"):
+        list_members(tmp_path / "part", ".jpg")

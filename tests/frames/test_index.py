@@ -1,3 +1,4 @@
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from cmmanet.datasets import mars
-from cmmanet.frames.archive import list_members
+from cmmanet.frames.archive import ArchiveError, list_members
 from cmmanet.frames.decode import DecodeError, read_frames
 from cmmanet.frames.index import IndexSummary, build_index, load_tracklets, open_store
 
@@ -51,6 +52,33 @@ def test_zip_deflated_zip_and_folder_give_identical_frames(
     assert store.describe(row).startswith(name)
 
 
+def test_tars_give_the_frames_that_zips_give(
+    write_mars: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = write_mars(as_zip=False)
+    parts = mars.find_parts(root)
+    tars = [part.with_suffix(".tar") for part in parts]
+    for part, path in zip(parts, tars, strict=True):
+        with tarfile.open(path, "w") as archive:
+            archive.add(part, part.name)
+    index(root, tmp_path / "folder")
+    members = [list_members(path, ".jpg") for path in tars]
+    build_index(mars.read_listing(root), members, tmp_path / "tar")
+    store = open_store(tmp_path / "tar", tars)
+    np.testing.assert_array_equal(
+        read_frames(store, range(len(store)), 32, 16), frames_of(root, tmp_path / "folder")
+    )
+
+
+def test_a_frame_in_two_archives_is_refused(
+    write_mars: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = write_mars()
+    members = [list_members(part, ".jpg") for part in mars.find_parts(root)]
+    with pytest.raises(ArchiveError, match=r"\.jpg is in two archives"):
+        build_index(mars.read_listing(root), [*members, members[0]], tmp_path)
+
+
 def test_tracklet_table_follows_the_official_order(
     write_mars: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -87,7 +115,7 @@ def test_lists_of_another_dataset_are_refused(
 ) -> None:
     listing = mars.read_listing(write_mars())
     with pytest.raises(ValueError, match="do not belong together"):
-        build_index(listing, [{}], tmp_path)
+        build_index(listing, [list_members(tmp_path, ".jpg")], tmp_path)
 
 
 def test_undecodable_frame_is_named_with_its_archive(

@@ -8,7 +8,7 @@ benchmark is written in the same format and read by the same code.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +79,7 @@ def find_parts(folder: Path) -> list[Path]:
     return parts
 
 
-def read_listing(folder: Path, members: Sequence[Collection[str]] = ()) -> Listing:
+def read_listing(folder: Path, members: Sequence[Iterable[str]] = ()) -> Listing:
     """Read what the five files of `folder`/info list: training tracklets, then test ones.
 
     `members` are not looked at: what the files list and the archives lack is missing.

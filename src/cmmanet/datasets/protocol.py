@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -40,7 +40,7 @@ class DatasetFiles(Protocol):
     def info_files(self, folder: Path) -> list[Path]:
         """Official files beside the archives, which the listing or the splits depend on."""
 
-    def read_listing(self, folder: Path, members: Sequence[Collection[str]]) -> Listing:
+    def read_listing(self, folder: Path, members: Sequence[Iterable[str]]) -> Listing:
         """Tracklets and frames; `members` are the names of the images in each part."""
 
     def counts(self, folder: Path, listing: Listing) -> dict[str, int]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,7 +104,7 @@ class TwoCamera:
             files += [place / self.matrix.file for place in places]
         return [file for file in files if file.is_file()][:1]
 
-    def read_listing(self, folder: Path, members: Sequence[Collection[str]] = ()) -> Listing:
+    def read_listing(self, folder: Path, members: Sequence[Iterable[str]] = ()) -> Listing:
         """List the sequences of `members`: no official file does, so the archive's names do.
 
         People without enough frames in both cameras are left out: they could be neither a

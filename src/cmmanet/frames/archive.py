@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
-import tarfile
 import threading
-import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,48 +18,52 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-# How the bytes of a frame lie: zip's own numbers, and one for a file of its own.
-STORED = zipfile.ZIP_STORED
-DEFLATED = zipfile.ZIP_DEFLATED
-TAR = 254
-LOOSE = 255
+from cmmanet.frames.folder import list_folder
+from cmmanet.frames.members import (
+    DEFLATED,
+    LOOSE,
+    MAX_FRAME_BYTES,
+    STORED,
+    TAR,
+    ArchiveError,
+    Members,
+)
+from cmmanet.frames.tar import list_tar
+from cmmanet.frames.zip import list_zip
 
-# A frame is a crop of some kilobytes; a member that claims more is damaged or hostile.
-MAX_FRAME_BYTES = 16 * 2**20
-
-_LOCAL_HEADER = struct.Struct("<4s5HIIIHH")
-_ENCRYPTED = 0x1
-
-
-class ArchiveError(ValueError):
-    """An archive that is missing, cut short, damaged or not to be trusted."""
-
-
-class Member(NamedTuple):
-    """Where one file's bytes lie inside an archive or folder."""
-
-    offset: int
-    stored: int
-    size: int
-    compression: int
-    crc: int  # of the bytes, as the zip lists it; 0 for a loose file
+__all__ = [
+    "DEFLATED",
+    "LOOSE",
+    "MAX_FRAME_BYTES",
+    "STORED",
+    "TAR",
+    "ArchiveError",
+    "FrameColumns",
+    "FrameStore",
+    "Members",
+    "PartDigest",
+    "digest_part",
+    "hash_file",
+    "list_members",
+]
 
 
-def list_members(path: Path, suffix: str) -> dict[str, Member]:
-    """Every file below `path` (a zip, a tar or a folder) whose name ends in `suffix`.
+def list_members(path: Path, suffix: str) -> Members:
+    """Every file below `path` (a zip, a plain tar or a folder) whose name ends in `suffix`.
 
     Names are relative, with forward slashes; a folder's members start with its own name,
     as they do in the archive it was extracted from.
 
     Raises:
-        ArchiveError: for a zip that is damaged, cut short or encrypted, for a member that
-            is listed twice, compressed in an unknown way or absurdly large.
+        ArchiveError: for an archive that is damaged, cut short, or holds what is not to be
+            trusted: `list_zip`, `list_tar` and `list_folder` say what.
     """
     if path.is_dir():
-        return dict(_walk(path, path.name, suffix))
-    if path.suffix == ".tar":
-        return _list_tar(path, suffix)
-    return _list_zip(path, suffix)
+        return list_folder(path, suffix)
+    try:
+        return list_tar(path, suffix) if path.suffix == ".tar" else list_zip(path, suffix)
+    except OSError as error:
+        raise ArchiveError(f"{path}: {error.strerror}") from None
 
 
 class PartDigest(NamedTuple):
@@ -74,27 +75,18 @@ class PartDigest(NamedTuple):
 
 
 def digest_part(path: Path, suffix: str) -> PartDigest:
-    """Count and hash a zip or a tar, or the images of a folder by name and content.
+    """Count and hash an archive, or the images of a folder by name and content.
 
     Raises:
-        ArchiveError: for a zip that is cut short or damaged.
+        ArchiveError: for an archive or folder that `list_members` refuses.
     """
-    if path.suffix == ".tar" and path.is_file():
-        return PartDigest(len(_list_tar(path, suffix)), path.stat().st_size, hash_file(path))
+    members = list_members(path, suffix)
     if not path.is_dir():
-        try:
-            with zipfile.ZipFile(path) as archive:
-                images = sum(name.endswith(suffix) for name in archive.namelist())
-        except zipfile.BadZipFile:
-            raise _cut_short(path) from None
-        return PartDigest(images, path.stat().st_size, hash_file(path))
-    digest, size = hashlib.sha256(), 0
-    files = _walk(path, path.name, suffix)
-    for name, member in files:
-        content = (path.parent / name).read_bytes()
-        digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
-        size += member.size
-    return PartDigest(len(files), size, digest.hexdigest())
+        return PartDigest(len(members), path.stat().st_size, hash_file(path))
+    digest = hashlib.sha256()
+    for name in members.name.to_pylist():
+        digest.update(f"{name} {hash_file(path.parent / name)}\n".encode())
+    return PartDigest(len(members), int(members.size.sum()), digest.hexdigest())
 
 
 def hash_file(path: Path) -> str:
@@ -103,103 +95,18 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _cut_short(path: Path) -> ArchiveError:
-    return ArchiveError(
-        f"{path}: no whole zip archive ({path.stat().st_size:,} bytes): cut short or damaged; "
-        "get the archive again"
-    )
-
-
-def _walk(folder: Path, prefix: str, suffix: str) -> list[tuple[str, Member]]:
-    found: list[tuple[str, Member]] = []
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            name = f"{prefix}/{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                found += _walk(Path(entry.path), name, suffix)
-            elif name.endswith(suffix) and entry.is_file(follow_symlinks=False):
-                size = entry.stat(follow_symlinks=False).st_size
-                found.append((name, Member(0, size, size, LOOSE, 0)))
-    return found
-
-
-def _list_zip(path: Path, suffix: str) -> dict[str, Member]:
-    members: dict[str, Member] = {}
-    total = path.stat().st_size
-    try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-            for info in archive.infolist():
-                if info.is_dir() or not info.filename.endswith(suffix):
-                    continue
-                name = info.filename
-                if name in members:
-                    raise ArchiveError(f"{path}: {name} is in the archive twice")
-                if info.flag_bits & _ENCRYPTED:
-                    raise ArchiveError(f"{path}: {name} is encrypted; unpack it and zip it anew")
-                if info.compress_type not in (STORED, DEFLATED):
-                    raise ArchiveError(
-                        f"{path}: {name} is compressed by method {info.compress_type}; "
-                        "stored and deflated members are read"
-                    )
-                claimed = max(info.file_size, info.compress_size)
-                if claimed > MAX_FRAME_BYTES:
-                    raise ArchiveError(
-                        f"{path}: {name} claims {claimed:,} bytes; a frame has at most "
-                        f"{MAX_FRAME_BYTES:,}"
-                    )
-                # The local header has its own name and extra field, of their own lengths.
-                header = os.pread(file.fileno(), _LOCAL_HEADER.size, info.header_offset)
-                if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
-                    raise ArchiveError(f"{path}: damaged at {name}: no local header there")
-                fields = _LOCAL_HEADER.unpack(header)
-                offset = info.header_offset + _LOCAL_HEADER.size + fields[-2] + fields[-1]
-                if offset + info.compress_size > total:
-                    raise ArchiveError(f"{path}: cut short inside {name}; get the archive again")
-                members[name] = Member(
-                    offset, info.compress_size, info.file_size, info.compress_type, info.CRC
-                )
-    except zipfile.BadZipFile:
-        raise _cut_short(path) from None
-    return members
-
-
-def _list_tar(path: Path, suffix: str) -> dict[str, Member]:
-    members: dict[str, Member] = {}
-    try:
-        with tarfile.open(path, "r:") as archive, path.open("rb") as file:
-            for info in archive:
-                name = info.name
-                if not info.isreg() or info.issparse() or not name.endswith(suffix):
-                    continue
-                if name.startswith("/") or ".." in name.split("/"):
-                    raise ArchiveError(f"{path}: {name} would lie outside the archive")
-                if name in members:
-                    raise ArchiveError(f"{path}: {name} is in the archive twice")
-                if info.size > MAX_FRAME_BYTES:
-                    raise ArchiveError(
-                        f"{path}: {name} claims {info.size:,} bytes; a frame has at most "
-                        f"{MAX_FRAME_BYTES:,}"
-                    )
-                members[name] = Member(info.offset_data, info.size, info.size, TAR, 0)
-            # tarfile takes a header that is cut off for the end, which is a block of zeros.
-            if os.pread(file.fileno(), 512, archive.offset) != bytes(512):
-                raise tarfile.ReadError("no end")
-    except tarfile.TarError as error:
-        raise ArchiveError(
-            f"{path}: no whole tar archive ({error}): cut short, damaged or compressed; get the "
-            "archive again"
-        ) from None
-    return members
-
-
 @dataclass(frozen=True, slots=True)
 class FrameColumns:
-    """The index's columns that reading needs, one entry a frame [F]."""
+    """The index's columns that reading needs, one entry a frame [F].
+
+    Arrays and no Python objects: forked workers share their pages, since reading an element
+    counts no reference inside them.
+    """
 
     archive: npt.NDArray[np.uint8]
     offset: npt.NDArray[np.int64]
-    stored: npt.NDArray[np.int64]
-    size: npt.NDArray[np.int64]
+    stored: npt.NDArray[np.uint32]
+    size: npt.NDArray[np.uint32]
     compression: npt.NDArray[np.uint8]
     crc: npt.NDArray[np.uint32]
     name: Sequence[str]
@@ -237,18 +144,13 @@ class FrameStore:
         archive = int(columns.archive[row])
         stored = int(columns.stored[row])
         if compression == LOOSE:
-            # The folder's own name is the first part of its members' names.
-            path = self._archives[archive].parent / columns.name[row]
-            try:
-                data = path.read_bytes()
-            except OSError as error:
-                raise ArchiveError(f"{path}: {error.strerror}; run the index stage again") from None
+            data = self._read_loose(archive, row)
         else:
             data = os.pread(self._descriptor(archive), stored, int(columns.offset[row]))
         if len(data) != stored:
             raise ArchiveError(f"{self.describe(row)}: changed since it was indexed")
-        if compression in (LOOSE, TAR):
-            return data  # neither keeps a checksum
+        if compression in (LOOSE, TAR):  # neither keeps a checksum
+            return data
         if compression == DEFLATED:
             inflate = zlib.decompressobj(-zlib.MAX_WBITS)
             size = int(columns.size[row])
@@ -262,6 +164,16 @@ class FrameStore:
         if zlib.crc32(data) != int(columns.crc[row]):
             raise ArchiveError(f"{self.describe(row)}: damaged (checksum); get the archive again")
         return data
+
+    def _read_loose(self, archive: int, row: int) -> bytes:
+        # The folder's own name is the first part of its members' names.
+        path = self._archives[archive].parent / self._columns.name[row]
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            with os.fdopen(descriptor, "rb") as file:
+                return file.read(MAX_FRAME_BYTES + 1)
+        except OSError as error:
+            raise ArchiveError(f"{path}: {error.strerror}; run the index stage again") from None
 
     def _descriptor(self, archive: int) -> int:
         with self._lock:

@@ -6,17 +6,18 @@ Two Parquet tables, built once: `frames.parquet`, a row a frame in tracklet orde
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cmmanet.datasets.tracklets import Listing, Tracklets
-from cmmanet.frames.archive import FrameColumns, FrameStore, Member
+from cmmanet.frames.archive import LOOSE, ArchiveError, FrameColumns, FrameStore, Members
 
 FRAMES = "frames.parquet"
 TRACKLETS = "tracklets.parquet"
@@ -35,46 +36,46 @@ class IndexSummary:
     unlisted_examples: tuple[str, ...]
 
 
-def build_index(
-    listing: Listing, archives: Sequence[Mapping[str, Member]], folder: Path
-) -> IndexSummary:
+def build_index(listing: Listing, archives: Sequence[Members], folder: Path) -> IndexSummary:
     """Find every listed frame among the archives' members and write the two tables.
 
     A frame that no archive has is left out of its tracklet, and a tracklet with no frame
     at all out of the table, both counted in the summary. Rows keep the official order.
 
     Raises:
+        ArchiveError: if two archives have a member of the same name.
         ValueError: if no listed frame is in any archive: list and archives do not belong
             together.
     """
-    where: dict[str, tuple[int, Member]] = {}
-    for number, members in enumerate(archives):
-        for name, member in members.items():
-            where[name] = (number, member)
-    found = np.fromiter((name in where for name in listing.member), bool, len(listing.member))
+    listed = pa.array(listing.member, pa.string())
+    members = pa.chunked_array([part.name for part in archives], pa.string()).combine_chunks()
+    if pc.count_distinct(members).as_py() != len(members):
+        counts = pc.value_counts(members)
+        twice = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
+        raise ArchiveError(f"{twice} is in two archives: which one is meant?")
+    places = pc.index_in(listed, value_set=members)
+    found = places.is_valid().to_numpy(zero_copy_only=False)
     if not found.any():
         raise ValueError(
             f"none of the {len(found):,} listed frames (such as {listing.member[0]}) is in the "
             "archives: the info folder and the archives do not belong together"
         )
-    names = [name for name, here in zip(listing.member, found, strict=True) if here]
-    places = [where[name] for name in names]
-
+    member = places.drop_null().to_numpy()
     owner = np.repeat(np.arange(len(listing.pid)), listing.length)[found]
     length = np.bincount(owner, minlength=len(listing.pid))
     kept = length > 0
     renumbered = np.cumsum(kept) - 1
+    number = np.repeat(np.arange(len(archives), dtype=np.uint8), [len(part) for part in archives])
     frames = pa.table(
         {
             "tracklet": renumbered[owner].astype(np.int32),
             "number": listing.number[found],
-            "name": pa.array(names, pa.string()),
-            "archive": np.array([number for number, _ in places], np.uint8),
-            "offset": np.array([member.offset for _, member in places], np.int64),
-            "stored": np.array([member.stored for _, member in places], np.int64),
-            "size": np.array([member.size for _, member in places], np.int64),
-            "compression": np.array([member.compression for _, member in places], np.uint8),
-            "crc": np.array([member.crc for _, member in places], np.uint32),
+            "name": listed.filter(pa.array(found)),
+            "archive": number[member],
+            **{
+                column: np.concatenate([getattr(part, column) for part in archives])[member]
+                for column in ("offset", "stored", "size", "compression", "crc")
+            },
         }
     )
     kept_length = length[kept].astype(np.int64)
@@ -98,17 +99,19 @@ def build_index(
             raise
         partial.replace(folder / name)
 
-    for name in names:
-        del where[name]
-    missing = [name for name, here in zip(listing.member, found, strict=True) if not here]
+    unlisted = np.ones(len(members), bool)
+    unlisted[member] = False
+    others = members.filter(pa.array(unlisted))
+    missing = listed.filter(pa.array(~found))
+    first = pc.select_k_unstable(others, k=5, sort_keys=[("name", "ascending")])
     return IndexSummary(
         listed_frames=len(found),
-        found_frames=len(names),
+        found_frames=len(member),
         listed_tracklets=len(kept),
         found_tracklets=int(kept.sum()),
-        missing_examples=tuple(missing[:5]),
-        unlisted_members=len(where),
-        unlisted_examples=tuple(sorted(where)[:5]),
+        missing_examples=tuple(missing[:5].to_pylist()),
+        unlisted_members=len(others),
+        unlisted_examples=tuple(others.take(first).to_pylist()),
     )
 
 
@@ -124,13 +127,11 @@ def open_store(folder: Path, archives: Sequence[Path]) -> FrameStore:
     """Open the frames of an index for reading; `archives` in the index's own order."""
     columns = ["archive", "offset", "stored", "size", "compression", "crc"]
     table = pq.read_table(folder / FRAMES, columns=columns)
-    return FrameStore(
-        archives,
-        FrameColumns(
-            **{name: table[name].to_numpy() for name in columns},
-            name=_Names(folder / FRAMES, table.num_rows),
-        ),
-    )
+    arrays: dict[str, Any] = {name: table[name].to_numpy() for name in columns}
+    names = _Names(folder / FRAMES, table.num_rows)
+    if (arrays["compression"] == LOOSE).any():
+        names.load()  # every read needs one: once for all workers, not once in each
+    return FrameStore(archives, FrameColumns(**arrays, name=names))
 
 
 class _Names(Sequence[str]):
@@ -141,6 +142,11 @@ class _Names(Sequence[str]):
         self._length = length
         self._names: pa.ChunkedArray | None = None
 
+    def load(self) -> pa.ChunkedArray:
+        if self._names is None:
+            self._names = pq.read_table(self._path, columns=["name"])["name"]
+        return self._names
+
     def __len__(self) -> int:
         return self._length
 
@@ -149,8 +155,7 @@ class _Names(Sequence[str]):
     @overload
     def __getitem__(self, row: slice) -> Sequence[str]: ...
     def __getitem__(self, row: int | slice) -> str | Sequence[str]:
-        if self._names is None:
-            self._names = pq.read_table(self._path, columns=["name"])["name"]
+        names = self.load()
         if isinstance(row, slice):
-            return [str(name) for name in self._names[row].to_pylist()]
-        return str(self._names[int(row)].as_py())
+            return [str(name) for name in names[row].to_pylist()]
+        return str(names[int(row)].as_py())

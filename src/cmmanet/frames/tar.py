@@ -1,0 +1,73 @@
+"""Lists a plain tar (ustar, GNU and pax names): members lie in it as they are."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+from cmmanet.frames.members import TAR, ArchiveError, Members, plain_members, shown
+
+# Headers are of 512 bytes; only long names and pax records take more.
+_MAX_HEADER = 2**20
+
+
+def list_tar(path: Path, suffix: str) -> Members:
+    """Every regular file of a tar whose name ends in `suffix`, in the tar's order.
+
+    A leading "./" of a name is dropped. Other members, folders among them, are passed over.
+
+    Raises:
+        ArchiveError: for a tar that is compressed, damaged or cut short; for a listed member
+            that is a link, a device or sparse, or of a name or size that
+            `members.check_members` refuses.
+    """
+    names: list[str] = []
+    offset: list[int] = []
+    size: list[int] = []
+    total = path.stat().st_size
+    try:
+        with _Headers(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            place = -1
+            while (member := archive.next()) is not None:
+                # tarfile keeps every member, a kilobyte each.
+                archive.members = []  # type: ignore[attr-defined]
+                if member.size < 0 or archive.offset <= place:
+                    raise ArchiveError(f"{path}: {shown(member.name)} has a negative size")
+                place = archive.offset
+                if member.offset_data + member.size > total:
+                    raise _damaged(path, f"cut short inside {shown(member.name)}")
+                if not member.name.endswith(suffix) or member.isdir():
+                    continue
+                if not member.isreg() or member.issparse():
+                    raise ArchiveError(
+                        f"{path}: {shown(member.name)} is a link, a device or sparse; put the "
+                        "file itself there"
+                    )
+                names.append(member.name.removeprefix("./"))
+                offset.append(member.offset_data)
+                size.append(member.size)
+            # tarfile takes a damaged header for the end. The end is a block of zeros.
+            end = os.pread(file.fileno(), tarfile.BLOCKSIZE, archive.offset)
+            if end != bytes(tarfile.BLOCKSIZE):
+                raise _damaged(path, "cut short or damaged")
+    except (tarfile.TarError, RecursionError, OverflowError, UnicodeError) as error:
+        raise _damaged(path, f"compressed, cut short or damaged ({error})") from None
+    return plain_members(path, names, offset, size, TAR)
+
+
+class _Headers(io.FileIO):
+    """A file of which tarfile reads headers: none may claim the memory of gigabytes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= _MAX_HEADER:
+            raise tarfile.ReadError("a header of absurd size")
+        return super().read(size) or b""
+
+
+def _damaged(path: Path, what: str) -> ArchiveError:
+    return ArchiveError(
+        f"{path}: no whole plain tar archive ({path.stat().st_size:,} bytes): {what}; decompress "
+        "it, or get it again"
+    )

@@ -1,0 +1,287 @@
+"""Zips against `zipfile`, and the hostile ones, each refused in one line."""
+
+import io
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cmmanet.frames.archive import ArchiveError, list_members
+
+FIXTURE = [HealthCheck.function_scoped_fixture]  # every example writes its file anew
+NAMES = ["part/0001/a.jpg", "part/0001/b.jpg", "part/0002/c.jpg"]
+END, CENTRAL, LOCAL = b"PK\x05\x06", b"PK\x01\x02", b"PK\x03\x04"
+
+
+def zipped(names: list[str] = NAMES, compression: int = zipfile.ZIP_STORED) -> bytearray:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name in names:
+            info = zipfile.ZipInfo(name)
+            info.compress_type = compression
+            # `zipfile` would clean the name.
+            info.filename = name
+            archive.writestr(info, b"content of " + name.encode())
+    return bytearray(buffer.getvalue())
+
+
+def with_zip64_end(data: bytearray) -> bytearray:
+    """The same zip with the zip64 end records that an archive beyond 4 GiB has."""
+    at = data.rindex(END)
+    _, _, _, _, entries, size, offset, _ = struct.unpack("<4s4H2IH", data[at:])
+    record = struct.pack(
+        "<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, entries, entries, size, offset
+    )
+    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, at, 1)
+    short = struct.pack("<4s4H2IH", END, 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return data[:at] + record + locator + short
+
+
+class Unseekable(io.RawIOBase):
+    """What a zip is streamed into: sizes then follow each member in a data descriptor."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self.data += bytes(data)
+        return len(data)
+
+
+def check_against_zipfile(path: Path, suffix: str = ".jpg") -> None:
+    members = list_members(path, suffix)
+    data = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
+        infos = [info for info in infos if info.filename.endswith(suffix)]
+        assert members.name.to_pylist() == [info.filename for info in infos]
+        for row, info in enumerate(infos):
+            offset = int(members.offset[row])
+            stored = data[offset : offset + int(members.stored[row])]
+            assert (members.size[row], members.crc[row]) == (info.file_size, info.CRC)
+            assert (members.stored[row], members.compression[row]) == (
+                info.compress_size,
+                info.compress_type,
+            )
+            if info.compress_type == zipfile.ZIP_STORED:
+                assert stored == archive.read(info)
+
+
+names = st.lists(
+    st.text(st.sampled_from("abcé人/._ "), min_size=1, max_size=12).filter(
+        lambda name: not name.startswith("/") and ".." not in name
+    ),
+    unique=True,
+    max_size=12,
+)
+
+
+@given(
+    names,
+    st.binary(max_size=200),
+    st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
+    st.booleans(),
+    st.booleans(),
+    st.binary(max_size=40).filter(lambda comment: END not in comment),  # zipfile fails on it
+)
+@settings(max_examples=80, deadline=None, suppress_health_check=FIXTURE)
+def test_any_zip_lists_as_zipfile_lists_it(
+    tmp_path: Path,
+    names: list[str],
+    content: bytes,
+    compression: int,
+    stream: bool,
+    zip64: bool,
+    comment: bytes,
+) -> None:
+    target = Unseekable() if stream else io.BytesIO()
+    with zipfile.ZipFile(target, "w", compression) as archive:  # type: ignore[call-overload]
+        for number, name in enumerate(names):
+            suffix = ".jpg" if number % 3 else ".txt"
+            with archive.open(name + suffix, "w", force_zip64=zip64) as member:
+                member.write(content * number)
+        archive.comment = comment
+    data = target.data if isinstance(target, Unseekable) else target.getvalue()
+    (tmp_path / "part.zip").write_bytes(data)
+    check_against_zipfile(tmp_path / "part.zip")
+
+
+@pytest.mark.parametrize("comment", [b"", b"made by hand", b"a comment with " + END + b" in it"])
+def test_comments_are_passed_over(tmp_path: Path, comment: bytes) -> None:
+    data = zipped() + comment
+    data[data.index(END) + 20 : data.index(END) + 22] = struct.pack("<H", len(comment))
+    (tmp_path / "part.zip").write_bytes(data)
+    members = list_members(tmp_path / "part.zip", ".jpg")
+    assert members.name.to_pylist() == NAMES
+
+
+def test_zip64_end_records_are_read(tmp_path: Path) -> None:
+    (tmp_path / "part.zip").write_bytes(with_zip64_end(zipped()))
+    check_against_zipfile(tmp_path / "part.zip")
+
+
+def test_offsets_beyond_4_gib_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "part.zip"
+    gap = 2**32 + 4096
+    data = zipped()
+    split, central = data.index(LOCAL, 4), data.index(CENTRAL)
+    # The second member on lies behind a hole of 4 GiB (a sparse file: it takes no space).
+    entries = bytearray()
+    at = central
+    for number in range(len(NAMES)):
+        length = struct.unpack_from("<H", data, at + 28)[0]
+        entry = data[at : at + 46 + length]
+        if number:
+            offset = struct.unpack_from("<I", entry, 42)[0] + gap
+            struct.pack_into("<H", entry, 30, 12)
+            struct.pack_into("<I", entry, 42, 0xFFFFFFFF)
+            entry += struct.pack("<2HQ", 1, 8, offset)
+        entries += entry
+        at += 46 + length
+    place = central + gap
+    end = struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 3, 3, len(entries), place)
+    end += struct.pack("<4sIQI", b"PK\x06\x07", 0, place + len(entries), 1)
+    end += struct.pack("<4s4H2IH", END, 0, 0, 3, 3, len(entries), 0xFFFFFFFF, 0)
+    with path.open("wb") as file:
+        file.write(data[:split])
+        file.seek(split + gap)
+        file.write(data[split:central] + entries + end)
+    members = list_members(path, ".jpg")
+    assert members.name.to_pylist() == NAMES
+    with zipfile.ZipFile(path) as archive:
+        assert archive.getinfo(NAMES[1]).header_offset == split + gap
+    with path.open("rb") as file:
+        file.seek(int(members.offset[2]))
+        assert file.read(int(members.size[2])) == b"content of " + NAMES[2].encode()
+
+
+def test_an_empty_zip_has_no_members(tmp_path: Path) -> None:
+    (tmp_path / "part.zip").write_bytes(zipped([]))
+    assert len(list_members(tmp_path / "part.zip", ".jpg")) == 0
+
+
+def put(marker: bytes, offset: int, form: str, value: int, nth: int = 0) -> Callable[[], bytes]:
+    """A zip with one number changed in its nth record of that kind."""
+
+    def change() -> bytes:
+        data = zipped()
+        at = -1
+        for _ in range(nth + 1):
+            at = data.index(marker, at + 1)
+        struct.pack_into(form, data, at + offset, value)
+        return bytes(data)
+
+    return change
+
+
+def renamed(there: bytes, here: bytes, marker: bytes) -> Callable[[], bytes]:
+    """A zip with one name changed in its local or its central header only."""
+
+    def change() -> bytes:
+        data = zipped()
+        at = data.index(there, data.index(marker))
+        data[at : at + len(there)] = here
+        return bytes(data)
+
+    return change
+
+
+def as_link() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        info = zipfile.ZipInfo("part/a.jpg")
+        info.create_system, info.external_attr = 3, 0o120777 << 16
+        archive.writestr(info, "/etc/passwd")
+    return buffer.getvalue()
+
+
+HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "absolute name": (lambda: bytes(zipped(["/etc/a.jpg"])), "no name for a frame: absolute"),
+    "drive letter": (lambda: bytes(zipped(["C:/a.jpg"])), "no name for a frame"),
+    "parent folder": (lambda: bytes(zipped(["part/../../a.jpg"])), "no name for a frame"),
+    "backslash": (lambda: bytes(zipped(["part\\a.jpg"])), "no name for a frame"),
+    "newline": (lambda: bytes(zipped(["part/\na.jpg"])), "no name for a frame"),
+    "link": (as_link, "is a link"),
+    "encrypted": (put(CENTRAL, 8, "<H", 1), "a.jpg is encrypted"),
+    "unknown method": (put(CENTRAL, 10, "<H", 93), "compressed by method 93"),
+    "absurd size, inflated": (put(CENTRAL, 24, "<I", 2**30), "claims 1,073,741,824 bytes"),
+    "absurd size, stored": (put(CENTRAL, 20, "<I", 2**31), "claims 2,147,483,648 bytes"),
+    "zip64 size without its field": (put(CENTRAL, 20, "<I", 2**32 - 1), "claims 4,294,967,295"),
+    "stored in another size": (put(CENTRAL, 24, "<I", 5), "in another size than its own"),
+    "beyond the end": (put(CENTRAL, 42, "<I", 2**31), "reaches beyond the members"),
+    "overlap": (put(CENTRAL, 42, "<I", 0, nth=1), "overlaps the member after it"),
+    "shifted by a byte": (put(CENTRAL, 42, "<I", 1), "overlaps the member after it"),
+    "no local header": (put(LOCAL, 0, "<I", 0), "no local header there"),
+    "local name differs": (renamed(b"a.jpg", b"z.jpg", LOCAL), "contradicts the zip's directory"),
+    "central name differs": (renamed(b"a.jpg", b"z.jpg", CENTRAL), "contradicts the zip's"),
+    "local name longer": (put(LOCAL, 26, "<H", 40), "contradicts the zip's directory"),
+    "local extra field too long": (put(LOCAL, 28, "<H", 9), "overlaps the member after it"),
+    "local size differs": (put(LOCAL, 22, "<I", 7), "contradicts the zip's directory"),
+    "local method differs": (put(LOCAL, 8, "<H", 8), "contradicts the zip's directory"),
+    "local checksum differs": (put(LOCAL, 14, "<I", 7), "contradicts the zip's directory"),
+    "locally encrypted": (put(LOCAL, 6, "<H", 1), "contradicts the zip's directory"),
+    "directory entry damaged": (put(CENTRAL, 0, "<I", 0, nth=1), "its directory is damaged"),
+    "directory lengths damaged": (put(CENTRAL, 28, "<H", 60000), "its directory is too short"),
+    "comment over the end": (put(CENTRAL, 32, "<H", 3, nth=2), "does not end where it should"),
+    "more entries than there are": (
+        lambda: put(END, 8, "<H", 9)().replace(b"\x09\x00\x03\x00", b"\x09\x00\x09\x00"),
+        "its directory is too short",
+    ),
+    "one of several disks": (put(END, 4, "<H", 1), "one of several parts"),
+    "member on another disk": (put(CENTRAL, 34, "<H", 2), "one of several parts"),
+    "data before it": (lambda: b"#!/bin/sh\n" + bytes(zipped()), "10 bytes before the zip"),
+    "data after it": (lambda: bytes(zipped()) + b"more", "no whole zip archive"),
+    "cut at the front": (lambda: bytes(zipped()[10:]), "cut short or damaged"),
+    "cut at the end": (lambda: bytes(zipped()[:-1]), "cut short or damaged"),
+    "empty file": (lambda: b"", "cut short or damaged"),
+    "garbage": (lambda: bytes(range(256)) * 300, "cut short or damaged"),
+    "zip64 record elsewhere": (
+        lambda: bytes(with_zip64_end(zipped())).replace(b"PK\x06\x06", b"PK\x06\x00"),
+        "its zip64 record is not where it should be",
+    ),
+    "two ends that differ": (
+        lambda: bytes(with_zip64_end(zipped())[:-14]) + struct.pack("<2H2IH", 9, 9, 9, 9, 0),
+        "contradict each other",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_zips_are_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+    make, message = HOSTILE[kind]
+    path = tmp_path / "part.zip"
+    path.write_bytes(make())
+    with pytest.raises(ArchiveError) as caught:
+        list_members(path, ".jpg")
+    assert message in str(caught.value)
+    assert "part.zip" in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+@given(st.integers(0, 2**20), st.integers(0, 255), st.integers(0, 3))
+@settings(max_examples=300, deadline=None, suppress_health_check=FIXTURE)
+def test_a_changed_byte_is_refused_or_changes_nothing_that_is_read(
+    tmp_path: Path, place: int, value: int, kind: int
+) -> None:
+    """No change anywhere crashes, or leads a read outside the archive's members."""
+    data = with_zip64_end(zipped()) if kind % 2 else zipped(compression=zipfile.ZIP_DEFLATED)
+    data[place % len(data)] = value
+    path = tmp_path / "part.zip"
+    path.write_bytes(data)
+    try:
+        members = list_members(path, ".jpg")
+    except ArchiveError as error:
+        assert len(str(error).splitlines()) == 1
+        return
+    assert (members.offset + members.stored <= data.rindex(CENTRAL)).all()
+
+
+def test_a_missing_archive_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"gone\.zip: No such file or directory"):
+        list_members(tmp_path / "gone.zip", ".jpg")
