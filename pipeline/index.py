@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from cmmanet.datasets.protocol import files_of
 from cmmanet.frames.archive import list_members
-from cmmanet.frames.index import build_index
+from cmmanet.frames.index import FRAMES, build_index
 from pipeline import workspace
 from pipeline.command import DatasetName, run
 
 
 def main(dataset: DatasetName) -> None:
-    """Write DATASET's frames.parquet and tracklets.parquet, and index.json about them."""
+    """Write DATASET's frames.parquet and tracklets.parquet, and index.json about them.
+
+    missing.txt names every listed frame that no archive has.
+    """
     data = workspace.data_folder(dataset)
     manifest = workspace.read_json(data / "manifest.json", f"fetch {dataset}")
     folder = workspace.raw_folder() / manifest["folder"]
     files = files_of(dataset)
     parts = [folder / archive["name"] for archive in manifest["archives"]]
     members = [list_members(part, files.IMAGE_SUFFIX) for part in parts]
-    summary = build_index(files.read_listing(folder, members), members, data)
+    listing = files.read_listing(folder, members)
+    summary = build_index(listing, members, data)
+    found = pq.read_table(data / FRAMES, columns=["name"])["name"]
+    listed = pa.array(listing.member, pa.string())
+    lost = listed.filter(pc.invert(pc.is_in(listed, value_set=found))).to_pylist()
+    workspace.write_text(data / "missing.txt", "".join(f"{name}\n" for name in lost))
 
     missing = summary.listed_frames - summary.found_frames
     content = {

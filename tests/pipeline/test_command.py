@@ -110,3 +110,24 @@ def test_fetch_takes_what_is_missing_from_the_mirror(
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("CMMANET_DATA", str(tmp_path / "raw"))
     assert fetch._verified("mars", raw)["counts"]["train_frames"] == 11
+
+
+def test_index_names_every_frame_that_is_missing(
+    write_mars: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from pipeline import fetch, index, workspace
+
+    root = write_mars(as_zip=False)
+    lost = sorted((root / "bbox_train/0001").glob("0001C2*"))
+    lost.append(root / "bbox_test/0004/0004C1T0005F002.jpg")
+    for file in lost:
+        file.unlink()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("CMMANET_DATA", str(tmp_path))
+    data = workspace.data_folder("mars")
+    workspace.write_json(data / "manifest.json", fetch._verified("mars", root))
+    index.main("mars")
+    named = (data / "missing.txt").read_text().split()
+    assert named == [file.relative_to(root).as_posix() for file in lost]
+    assert workspace.read_json(data / "index.json", "index")["partial"] is True
