@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
 
 import numpy as np
@@ -218,7 +218,16 @@ def _render_all(
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
     try:
-        yield from pool.map(work, tracklets, chunksize=4)
+        # Workers are born with SIGINT blocked: one that is only just starting would answer a
+        # Ctrl-C with a traceback of its own. Multiprocessing's tracker, if it started inside,
+        # would unblock it.
+        resource_tracker.ensure_running()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            results = pool.map(work, tracklets, chunksize=4)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        yield from results
     finally:
         pool.shutdown(cancel_futures=True)
 
