@@ -16,6 +16,7 @@ from cmmanet.evaluation.embedding import embed
 from cmmanet.frames.index import load_tracklets, open_store
 from cmmanet.model.network import CMMANet
 from cmmanet.params import ArmPlan
+from cmmanet.training.build import empty_network
 from cmmanet.training.device import (
     choose_device,
     choose_precision,
@@ -23,7 +24,6 @@ from cmmanet.training.device import (
     describe_device,
     precision_name,
 )
-from cmmanet.training.loop import empty_network
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
 from pipeline.provenance import environment

@@ -21,6 +21,7 @@ from cmmanet.clips.dataset import ClipDataset
 from cmmanet.frames.index import FRAMES, TRACKLETS, load_tracklets, open_store
 from cmmanet.params import ArmPlan
 from cmmanet.reporting.pictures import contact_sheet
+from cmmanet.training.build import build_network
 from cmmanet.training.device import (
     choose_device,
     choose_precision,
@@ -28,7 +29,7 @@ from cmmanet.training.device import (
     describe_device,
     precision_name,
 )
-from cmmanet.training.loop import OnIteration, build_network, plan_epoch, train
+from cmmanet.training.loop import OnIteration, plan_epoch, train
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
 from pipeline.provenance import environment

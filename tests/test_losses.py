@@ -326,7 +326,18 @@ def test_autocast_does_not_touch_the_triplet_loss():
     assert torch.equal(autocast.loss, batch_hard_triplet(features, labels).loss)
 
 
+@pytest.mark.parametrize("margin", [0.3, None])
 @pytest.mark.parametrize("labels", [[1, 2, 3], [4, 4, 4]])
-def test_a_batch_without_a_triplet(labels):
-    with pytest.raises(ValueError, match=r"no triplet in a batch with the labels \[\d, \d, \d\]"):
-        batch_hard_triplet(torch.randn(3, 2), torch.tensor(labels))
+def test_a_batch_without_a_triplet_has_no_loss(labels, margin):
+    features = torch.randn(3, 2, requires_grad=True)
+    triplet = batch_hard_triplet(features, torch.tensor(labels), margin)
+    assert all(value.isnan() for value in triplet)
+
+
+@pytest.mark.parametrize("margin", [0.3, None])
+def test_what_is_no_anchor_changes_nothing(margin):
+    features = torch.randn(5, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    # The last has no positive: it is a negative of the others, and no anchor itself.
+    triplet = batch_hard_triplet(features, torch.tensor([0, 0, 1, 1, 2]), margin)
+    triplet.loss.backward()
+    assert features.grad.isfinite().all() and triplet.positive_distance > 0

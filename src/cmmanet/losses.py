@@ -47,8 +47,8 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None = 
     An anchor is active while its hinge is above zero or, for the soft margin, which is never zero,
     while it is above log 2: its hardest positive is then farther than its hardest negative.
 
-    Where two features are identical the distance has no gradient and 0 is used: never NaN.
-    A batch without any such anchor raises ValueError. To find out, this waits for the device.
+    Where two features are identical the distance has no gradient and 0 is used: never NaN. A batch
+    without any such anchor has no triplet loss, and NaN says so; nothing here waits for the device.
 
     >>> features = torch.tensor([[0.0], [1.0], [1.5]])
     >>> batch_hard_triplet(features, torch.tensor([7, 7, 8])).loss  # ½ (0 + 0.3 + 1 − 0.5)
@@ -57,27 +57,29 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None = 
     same = labels[:, None] == labels
     positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     anchors = positive.any(1) & ~same.all(1)
-    if not anchors.any():
-        raise ValueError(
-            f"no triplet in a batch with the labels {labels.tolist()}: "
-            "it needs two clips of one identity and one of another"
-        )
 
     # Differences, not the expansion a² + b² − 2ab, which loses all digits of a small distance.
     precise = _precise(features)
-    distances = torch.cdist(precise, precise, compute_mode="donot_use_mm_for_euclid_dist")[anchors]
-    hardest_positive = distances.masked_fill(~positive[anchors], -math.inf).amax(1)
-    hardest_negative = distances.masked_fill(same[anchors], math.inf).amin(1)
+    distances = torch.cdist(precise, precise, compute_mode="donot_use_mm_for_euclid_dist")
+    # What is no anchor may have neither: infinity less infinity would be NaN.
+    hardest_positive = distances.masked_fill(~positive, -math.inf).amax(1).masked_fill(~anchors, 0)
+    hardest_negative = distances.masked_fill(same, math.inf).amin(1).masked_fill(~anchors, 0)
     violation = hardest_positive - hardest_negative
     if margin is None:
         loss, active = functional.softplus(violation), violation > 0
     else:
         loss, active = functional.relu(violation + margin), violation + margin > 0
+    count = anchors.sum()
     return TripletLoss(
-        loss.mean(),
-        active.to(loss.dtype).mean(),
-        hardest_positive.detach().mean(),
-        hardest_negative.detach().mean(),
+        *(
+            value.masked_fill(~anchors, 0).sum() / count
+            for value in (
+                loss,
+                active.to(loss.dtype),
+                hardest_positive.detach(),
+                hardest_negative.detach(),
+            )
+        )
     )
 
 

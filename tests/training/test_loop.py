@@ -14,7 +14,8 @@ from cmmanet.frames.archive import list_members
 from cmmanet.frames.index import build_index, load_tracklets, open_store
 from cmmanet.model.network import CMMANet
 from cmmanet.params import ArmPlan, Params, resolve_arm
-from cmmanet.training.loop import TrainingError, build_network, train
+from cmmanet.training.build import build_network
+from cmmanet.training.loop import TrainingError, train
 
 CPU = torch.device("cpu")
 

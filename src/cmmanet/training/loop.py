@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,11 +13,11 @@ from torch.utils.data import DataLoader
 
 from cmmanet.clips.batches import ClipRequest, Epoch, epoch_batches
 from cmmanet.clips.dataset import ClipBatch, ClipDataset
-from cmmanet.clips.normalise import normalise
-from cmmanet.model.backbone import load_imagenet_weights, load_weights_file
 from cmmanet.model.network import CMMANet
 from cmmanet.training.device import choose_precision
-from cmmanet.training.step import attention_record, objective
+from cmmanet.training.processes import Processes
+from cmmanet.training.schedule import learning_rate
+from cmmanet.training.step import attention_record, train_step
 
 if TYPE_CHECKING:
     from cmmanet.params import ArmPlan
@@ -32,36 +31,6 @@ OnIteration = Callable[[int, float | None], None]
 
 class TrainingError(ValueError):
     """A training that cannot go on."""
-
-
-def empty_network(plan: ArmPlan, identities: int) -> CMMANet:
-    """The arm's network, whose weights are still to be read."""
-    model = plan.model
-    return CMMANet(
-        model.backbone,
-        identities,
-        mam_after=model.mam_after,
-        submodules=model.submodules,
-        hidden=model.hidden,
-        last_stride=model.last_stride,
-    )
-
-
-def build_network(plan: ArmPlan, identities: int, seed: int, folder: Path) -> CMMANet:
-    """The arm's network with its initial weights, drawn from `seed` or read.
-
-    A weights file given by a relative path is looked for in `folder`. The global
-    generators are left as they were.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = empty_network(plan, identities)
-    weights = plan.model.weights
-    if weights == "imagenet":
-        load_imagenet_weights(network.backbone)
-    elif weights != "none":
-        load_weights_file(network.backbone, folder / weights.path, sha256=weights.sha256)
-    return network
 
 
 def train(
@@ -93,9 +62,6 @@ def train(
         weight_decay=plan.optimiser.weight_decay,
         fused=device.type != "mps",
     )
-    scheduler = torch.optim.lr_scheduler.MultiStepLR(
-        optimiser, milestones=list(plan.schedule.milestones), gamma=0.1
-    )
     iterations = plan.schedule.iterations
     first_epoch = plan_epoch(plan, dataset, seed, 0)
     length = len(first_epoch.batches)
@@ -108,16 +74,17 @@ def train(
         in_epoch = iteration % length
         if in_epoch == 0:
             epoch = plan_epoch(plan, dataset, seed, iteration // length)
-        clips = normalise(batch.clips.to(device, non_blocking=True))
-        labels = batch.labels.to(device, non_blocking=True)
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            output = network(clips)
-            loss, record = objective(output, labels, plan.losses)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        rate = optimiser.param_groups[0]["lr"]
-        scheduler.step()
+        rate = learning_rate(plan.optimiser, plan.schedule, iteration)
+        optimiser.param_groups[0]["lr"] = rate
+        output, record = train_step(
+            network,
+            optimiser,
+            batch.clips.to(device, non_blocking=True),
+            batch.labels.to(device, non_blocking=True),
+            weights=plan.losses,
+            precision=precision,
+            processes=Processes(device),
+        )
         for name, value in record.items():
             sums[name] = sums[name] + value if name in sums else value
 
@@ -142,7 +109,10 @@ def train(
                     **({} if epoch.interval is None else {"interval": epoch.interval}),
                     "repeated_clips": epoch.repeated_clips,
                     "seconds": seconds,
-                    "frames_per_second": count * clips.shape[0] * clips.shape[1] / seconds,
+                    "frames_per_second": count
+                    * batch.clips.shape[0]
+                    * batch.clips.shape[1]
+                    / seconds,
                 }
             )
             sums = {}
@@ -195,7 +165,7 @@ def _as_it_is(batch: Any) -> Any:
 
 def _check_finite(record: dict[str, Tensor], sums: dict[str, Tensor], iteration: int) -> None:
     for name, value in {**sums, **record}.items():
-        if not math.isfinite(float(value)):
+        if name.startswith("loss") and not math.isfinite(float(value)):
             raise TrainingError(
                 f"{name} is {float(value)} at or shortly before iteration {iteration}: the "
                 "training has diverged; lower optimiser.lr, or set precision to fp32"

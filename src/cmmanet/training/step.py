@@ -1,12 +1,13 @@
-"""The objective of one training step."""
+"""One step of training, and its objective."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from cmmanet.clips.normalise import normalise
 from cmmanet.losses import (
     attention_statistics,
     batch_hard_triplet,
@@ -16,9 +17,46 @@ from cmmanet.losses import (
     identity_loss,
 )
 from cmmanet.model.network import ClipOutput
+from cmmanet.training.processes import Processes, gather_output
 
 if TYPE_CHECKING:  # the GPU machines' benchmarks run without pydantic
     from cmmanet.params import Losses
+
+
+def train_step(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    clips: Tensor,
+    labels: Tensor,
+    *,
+    weights: Losses,
+    precision: torch.dtype,
+    processes: Processes,
+) -> tuple[ClipOutput, dict[str, Tensor]]:
+    """Forward, losses, backward and update; nothing here waits for the device.
+
+    Args:
+        network: in training mode.
+        optimiser: of its parameters.
+        clips: uint8 [B / processes, N, 3, H, W], this process's share of the batch.
+        labels: int64 [B], of the whole batch.
+        weights: of the losses.
+        precision: of the matrix products.
+        processes: that train together.
+
+    Returns:
+        The output for the whole batch, and the record of `objective`.
+    """
+    device = processes.device
+    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        own = network(normalise(clips))
+    output = gather_output(own, processes)
+    loss, record = objective(output, labels, weights)
+    optimiser.zero_grad(set_to_none=True)
+    # Processes average their gradients, which are to be added.
+    (loss * processes.count).backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return output, record
 
 
 def objective(
@@ -27,7 +65,7 @@ def objective(
     """The weighted sum of the losses, and every term of it before weighting, detached.
 
     Diversity and concentration are averaged over images and summed over the MAMs. Terms
-    of weight 0 are not computed. Only the triplet's check of its labels waits for the device.
+    of weight 0 are not computed. Nothing here waits for the device.
     """
     features, logits, log_attention = output
     terms: dict[str, Tensor] = {}
@@ -40,6 +78,8 @@ def objective(
         triplet = batch_hard_triplet(features, labels, margin)
         terms["triplet"] = triplet.loss
         record["triplet_active"] = triplet.active
+        record["positive_distance"] = triplet.positive_distance
+        record["negative_distance"] = triplet.negative_distance
     if log_attention:
         if weights.diversity:
             diversity = diversity_eq8 if weights.diversity_form == "eq8" else diversity_eq7
