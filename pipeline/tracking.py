@@ -69,6 +69,8 @@ class Tracker:
                 "server, or unset MLFLOW_TRACKING_URI to use mlflow.db here"
             ) from None
         self._complained = False
+        # Of resumed runs, the last step that each metric has.
+        self._logged: dict[tuple[str, str], int] = {}
 
     @contextmanager
     def run(
@@ -79,19 +81,48 @@ class Tracker:
         params: Mapping[str, object],
         tags: Mapping[str, str],
         dataset: Mapping[str, str],
+        resumed: str | None = None,
     ) -> Iterator[str]:
-        """A run's id; the run ends as finished, killed or failed with the block."""
+        """A run's id; the run ends as finished, killed or failed with the block.
+
+        The run `resumed` goes on if this store has it, and takes no metric twice.
+        """
+        run_id = NO_RUN
+        try:
+            if resumed and self._reopen(resumed):
+                run_id = resumed
+            else:
+                run_id = self._create(name, parent, params, tags, dataset)
+        except Exception as error:
+            self._complain(error)
+        if run_id == NO_RUN:
+            yield NO_RUN
+            return
+        status = "FAILED"
+        try:
+            yield run_id
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            with self._tolerated():
+                self._client.set_terminated(run_id, status)
+
+    def _create(
+        self,
+        name: str,
+        parent: str | None,
+        params: Mapping[str, object],
+        tags: Mapping[str, str],
+        dataset: Mapping[str, str],
+    ) -> str:
         from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
         all_tags = {"mlflow.runName": name, **_provenance(), **tags}
         if parent is not None:
             all_tags["mlflow.parentRunId"] = parent
-        try:
-            run_id: str = self._client.create_run(self._experiment, tags=all_tags).info.run_id
-        except Exception as error:
-            self._complain(error)
-            yield NO_RUN
-            return
+        run_id: str = self._client.create_run(self._experiment, tags=all_tags).info.run_id
         # Parameters as dotted keys, as they stand in params.yaml.
         values = [Param(key, str(value)[:_LONGEST_VALUE]) for key, value in _flat(params)]
         source = Dataset(
@@ -101,19 +132,28 @@ class Tracker:
             source=dataset["source"],
         )
         inputs = [DatasetInput(source, [InputTag("mlflow.data.context", "training")])]
-        status = "FAILED"
+        with self._tolerated():
+            self._client.log_batch(run_id, params=values)
+            self._client.log_inputs(run_id, inputs)
+        return run_id
+
+    def _reopen(self, run_id: str) -> bool:
+        """Let a run go on; false if this store never had it or somebody deleted it."""
+        from mlflow.exceptions import MlflowException
+
         try:
-            with self._tolerated():
-                self._client.log_batch(run_id, params=values)
-                self._client.log_inputs(run_id, inputs)
-            yield run_id
-            status = "FINISHED"
-        except KeyboardInterrupt:
-            status = "KILLED"
+            run = self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
             raise
-        finally:
-            with self._tolerated():
-                self._client.set_terminated(run_id, status)
+        if run.info.lifecycle_stage != "active":
+            return False
+        self._client.update_run(run_id, status="RUNNING")
+        for metric in run.data.metrics:
+            steps = (m.step for m in self._client.get_metric_history(run_id, metric))
+            self._logged[run_id, metric] = max(steps)
+        return True
 
     def end_abandoned(self, tags: Mapping[str, str]) -> None:
         """Mark as killed the runs with these tags that never ended: their process was killed.
@@ -127,6 +167,12 @@ class Tracker:
             ):
                 self._client.set_terminated(run.info.run_id, "KILLED")
 
+    def finish(self, run_id: str) -> None:
+        """Mark as finished a run whose process was killed just before it could."""
+        with self._tolerated():
+            if run_id != NO_RUN and self._client.get_run(run_id).info.status != "FINISHED":
+                self._client.set_terminated(run_id, "FINISHED")
+
     def metrics(self, run_id: str, values: Mapping[str, float], step: int = 0) -> None:
         """Log the finite ones of some numbers at a step."""
         from mlflow.entities import Metric
@@ -135,9 +181,10 @@ class Tracker:
         batch = [
             Metric(name, float(value), now, step)
             for name, value in values.items()
-            if math.isfinite(value)
+            if math.isfinite(value) and step > self._logged.get((run_id, name), -1)
         ]
-        self._tell(run_id, lambda: self._client.log_batch(run_id, metrics=batch))
+        if batch:
+            self._tell(run_id, lambda: self._client.log_batch(run_id, metrics=batch))
 
     def artifact(self, run_id: str, file: Path) -> None:
         """Keep a copy of a file with the run."""

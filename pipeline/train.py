@@ -5,16 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import safetensors.torch
+import torch
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cmmanet.clips.batches import short_tracklets
 from cmmanet.clips.dataset import ClipDataset
@@ -23,105 +21,170 @@ from cmmanet.params import ArmPlan
 from cmmanet.reporting.pictures import contact_sheet
 from cmmanet.training.build import build_network
 from cmmanet.training.device import (
-    choose_device,
     choose_precision,
     default_workers,
     describe_device,
     precision_name,
 )
-from cmmanet.training.loop import OnIteration, plan_epoch, train
+from cmmanet.training.diagnosis import diagnose
+from cmmanet.training.loop import SAVE_EVERY, Listener, Trained, plan_epoch, train
+from cmmanet.training.processes import Processes, joined_processes
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
 from pipeline.provenance import environment
-from pipeline.tracking import Tracker
+from pipeline.resume import Kept, kept
+from pipeline.tracking import NO_RUN, Tracker
+from pipeline.watch import Watch, watching
 
 Workers = Annotated[
-    int | None, typer.Option(min=0, help="processes that decode frames; changes no number")
+    int | None,
+    typer.Option(min=0, help="processes that decode frames, for each that trains"),
 ]
+SaveEvery = Annotated[float, typer.Option(min=0, help="seconds between two checkpoints")]
 
 # Clips of the first batch that the picture beside each trial's weights shows.
 SHOWN_CLIPS = 16
 PICTURE = "clips.png"
+HISTORY = "history.csv"
+
+# What the bits of a training depend on beside its plan, its data and the machine.
+_CODE = (
+    Path("pipeline/train.py"),
+    *(Path("src/cmmanet") / room for room in ("frames", "clips", "model", "losses.py", "training")),
+)
 
 
-def main(dataset: DatasetName, arm: ArmName, workers: Workers = None) -> None:
-    """Train each trial of ARM on DATASET and write runs/DATASET/ARM/trial-NN/."""
+@dataclass(frozen=True)
+class _Arm:
+    """One arm's training, as every process that takes part knows it."""
+
+    plan: ArmPlan
+    clips: list[ClipDataset]  # of each trial
+    processes: Processes
+    workers: int
+    save_every: float
+
+    def fit(self, trial: int, checkpoints: Path, listener: Listener) -> Trained:
+        """Train one trial."""
+        clips, seed = self.clips[trial], self.plan.seed + trial
+        return train(
+            self.plan,
+            build_network(self.plan, len(clips.identities), seed, workspace.root()),
+            clips,
+            seed=seed,
+            processes=self.processes,
+            workers=self.workers,
+            checkpoints=checkpoints,
+            save_every=self.save_every,
+            listener=listener,
+        )
+
+
+def main(
+    dataset: DatasetName, arm: ArmName, workers: Workers = None, save_every: SaveEvery = SAVE_EVERY
+) -> None:
+    """Train each trial of ARM on DATASET and write runs/DATASET/ARM/trial-NN/.
+
+    Neither option changes a number. Run again after an interruption, it goes on from the last
+    checkpoint. `accelerate launch -m pipeline.train DATASET ARM` trains with several processes.
+    """
     plan = workspace.read_plan(ArmPlan, f"{dataset}/{arm}.json")
     data = workspace.data_folder(dataset)
     trials = workspace.read_json(data / "trials.json", f"split {dataset}")
     index = workspace.read_json(data / "index.json", f"index {dataset}")
-    with workspace.locked(workspace.lock_folder(), f"train-{dataset}-{arm}", wait=False):
-        clips = [
-            _clips(plan, data, index, trials["splits"][split]["train"])
-            for split in trials["trials"]
-        ]
-        tracker = Tracker()
-        folder = workspace.run_folder(dataset, arm)
-        shutil.rmtree(folder, ignore_errors=True)
-        source = {
-            "name": dataset,
+    clips = [
+        _clips(plan, data, index, trials["splits"][split]["train"]) for split in trials["trials"]
+    ]
+    workers = default_workers() if workers is None else workers
+    with joined_processes() as processes:
+        job = _Arm(plan, clips, processes, workers, save_every)
+        if not processes.main:
+            _follow(job)
+            return
+        with workspace.locked(workspace.lock_folder(), f"train-{dataset}-{arm}", wait=False):
+            _lead(job, data, partial=bool(index["partial"]))
+
+
+def _follow(job: _Arm) -> None:
+    """Take part in the trials that the main process leads; files and words are its own."""
+    silent = Listener(
+        begin=lambda *_: None, look=lambda _: None, epoch=lambda _: None, say=lambda _: None
+    )
+    for trial in job.processes.agree(list[int]()):
+        job.fit(trial, Path(), silent)
+
+
+def _lead(job: _Arm, data: Path, *, partial: bool) -> None:
+    plan = job.plan
+    tracker = Tracker()
+    target = workspace.run_folder(plan.dataset, plan.arm)
+    name = f"{plan.dataset} {plan.arm}"
+    place = {"dataset": plan.dataset, "arm": plan.arm, "folder": str(target.resolve())}
+    tracker.end_abandoned(place)
+    common: dict[str, Any] = {
+        "tags": {**place, "partial": str(partial).lower()},
+        "dataset": {
+            "name": plan.dataset,
             "digest": _digest(data / TRACKLETS, data / "index.json", data / "trials.json"),
             "source": (data / FRAMES).as_posix(),
-        }
-        place = {"dataset": dataset, "arm": arm, "folder": str(folder.resolve())}
-        tracker.end_abandoned(place)
-        tags = {**place, "partial": str(index["partial"]).lower()}
-        config = plan.model_dump(mode="json")
-        name = f"{dataset} {arm}"
-        with tracker.run(name, parent=None, params=config, tags=tags, dataset=source) as arm_run:
-            for trial, trial_clips in enumerate(clips):
+        },
+    }
+    config = plan.model_dump(mode="json")
+    identity = _identity(job, common["dataset"]["digest"])
+    with kept(f"{plan.dataset}-{plan.arm}", identity, lambda line: print(line, flush=True)) as left:
+        runs = left.tracked()
+        todo = [t for t in range(len(job.clips)) if not left.trial(t).is_dir()]
+        with tracker.run(
+            name, parent=None, params=config, resumed=runs.get("arm"), **common
+        ) as arm_run:
+            left.track("arm", arm_run)
+            for trial in sorted(set(range(len(job.clips))) - set(todo)):
+                tracker.finish(runs.get(str(trial), NO_RUN))
+            for trial in job.processes.agree(todo):
                 with tracker.run(
                     f"{name} {workspace.trial_name(trial)}",
                     parent=arm_run,
                     params={**config, "trial": trial, "trial_seed": plan.seed + trial},
-                    tags=tags,
-                    dataset=source,
+                    resumed=runs.get(str(trial)),
+                    **common,
                 ) as trial_run:
+                    left.track(str(trial), trial_run)
                     record = {
-                        "dataset": dataset,
-                        "arm": arm,
+                        "dataset": plan.dataset,
+                        "arm": plan.arm,
                         "trial": trial,
                         "mlflow_arm_run": arm_run,
                         "mlflow_run": trial_run,
                     }
-                    _train_trial(plan, trial_clips, record, folder, tracker, workers)
+                    _train_trial(job, record, left, tracker)
+            left.hand_over(target)
 
 
-def _train_trial(
-    plan: ArmPlan,
-    clips: ClipDataset,
-    record: dict[str, Any],
-    folder: Path,
-    tracker: Tracker,
-    workers: int | None,
-) -> None:
+def _train_trial(job: _Arm, record: dict[str, Any], left: Kept, tracker: Tracker) -> None:
     """Train one trial into a temporary folder that gets its name when it is whole."""
-    name = workspace.trial_name(record["trial"])
-    partial = folder / f".{name}"
-    partial.mkdir(parents=True)
+    folder = left.trial(record["trial"])
+    partial = folder.with_name(f".{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
     try:
-        _train_into(partial, plan, clips, record, tracker, workers)
+        _train_into(partial, job, record, left.checkpoints(record["trial"]), tracker)
+        for file in (HISTORY, PICTURE):
+            if (partial / file).is_file():
+                tracker.artifact(record["mlflow_run"], partial / file)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    partial.rename(folder / name)
-    for file in ("history.csv", PICTURE):
-        if (folder / name / file).is_file():
-            tracker.artifact(record["mlflow_run"], folder / name / file)
+    partial.rename(folder)
+    shutil.rmtree(left.checkpoints(record["trial"]), ignore_errors=True)
 
 
 def _train_into(
-    folder: Path,
-    plan: ArmPlan,
-    clips: ClipDataset,
-    record: dict[str, Any],
-    tracker: Tracker,
-    workers: int | None,
+    folder: Path, job: _Arm, record: dict[str, Any], checkpoints: Path, tracker: Tracker
 ) -> None:
-    device = choose_device()
-    precision = choose_precision(plan.precision, device)
-    used = environment(describe_device(device), precision_name(precision))
-    seed = plan.seed + int(record["trial"])
+    plan, processes = job.plan, job.processes
+    clips, seed = job.clips[record["trial"]], plan.seed + int(record["trial"])
+    precision = choose_precision(plan.precision, processes.device)
+    used = environment(describe_device(processes.device), precision_name(precision))
     title = f"{plan.dataset} {plan.arm} {workspace.trial_name(record['trial'])}"
     first = plan_epoch(plan, clips, seed, 0)
     short = short_tracklets(clips.length, plan.clip.frames)
@@ -135,77 +198,88 @@ def _train_into(
         # Pictures of people stay where the licensed archives are.
         shown = clips.__getitems__(first.batches[0][:SHOWN_CLIPS])
         contact_sheet(shown.clips, columns=4).save(folder / PICTURE)
-    network = build_network(plan, len(clips.identities), seed, workspace.root())
-
-    history: list[dict[str, float]] = []
-    started = time.perf_counter()
-    with _watched(title, plan.schedule.iterations) as (on_iteration, say):
-
-        def on_epoch(epoch: dict[str, float]) -> None:
-            history.append(epoch)
-            say(_epoch_line(title, plan, epoch))
-            tracker.metrics(record["mlflow_run"], epoch, step=int(epoch["iterations"]))
-
-        network = train(
-            plan,
-            network,
-            clips,
-            seed=seed,
-            device=device,
-            workers=default_workers() if workers is None else workers,
-            on_epoch=on_epoch,
-            on_iteration=on_iteration,
-        )
+    signs: dict[str, str] = {}
+    with watching(title, plan) as watch:
+        listener = _listener(plan, title, watch, signs, record["mlflow_run"], tracker)
+        trained = job.fit(record["trial"], checkpoints, listener)
     content = {
         **record,
         "seed": seed,
         "iterations": plan.schedule.iterations,
-        "train_seconds": round(time.perf_counter() - started, 1),
+        "train_seconds": round(sum(epoch["seconds"] for epoch in trained.history), 1),
         "identities": len(clips.identities),
         "tracklets": len(clips),
         "short_tracklets": short,
+        "warnings": list(signs.values()),
         "config": plan.model_dump(mode="json"),
-        "environment": used,
+        "environment": {
+            **used,
+            "processes": processes.count,
+            "nondeterministic": trained.nondeterministic,
+        },
     }
-    weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    _write_trial(folder, trained, content)
+
+
+def _listener(
+    plan: ArmPlan,
+    title: str,
+    watch: Watch,
+    signs: dict[str, str],
+    mlflow_run: str,
+    tracker: Tracker,
+) -> Listener:
+    """Shows and tracks a trial, and puts what looks wrong into `signs`, each sign once."""
+
+    def begin(iteration: int, history: list[dict[str, float]]) -> None:
+        watch.begin(iteration)
+        if iteration:
+            watch.say(f"{title} goes on after iteration {iteration} of {plan.schedule.iterations}")
+        for past in history:
+            signs.update({**diagnose(plan, past), **signs})
+            # What the store has of it already it does not take again.
+            tracker.metrics(mlflow_run, past, step=int(past["iterations"]))
+
+    def epoch(means: dict[str, float]) -> None:
+        tracker.metrics(mlflow_run, means, step=int(means["iterations"]))
+        for sign, text in diagnose(plan, means).items():
+            if sign not in signs:
+                signs[sign] = text
+                watch.say(f"warning: {title}, iteration {means['iterations']:.0f}: {text}")
+
+    return Listener(begin=begin, look=watch.look, epoch=epoch, say=watch.say)
+
+
+def _write_trial(folder: Path, trained: Trained, content: Mapping[str, Any]) -> None:
+    state = trained.network.state_dict()
+    weights = {name: value.cpu().contiguous() for name, value in state.items()}
     try:
         safetensors.torch.save_file(weights, folder / "weights.safetensors")
     except safetensors.SafetensorError as error:
         raise OSError(f"{folder}: weights not written: {error}") from None
-    with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+    with (folder / HISTORY).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(trained.history[0]))
         writer.writeheader()
-        writer.writerows(history)
+        writer.writerows(trained.history)
     workspace.write_json(folder / "run.json", content)
 
 
-@contextmanager
-def _watched(title: str, iterations: int) -> Iterator[tuple[OnIteration, Callable[[str], None]]]:
-    """A progress bar on a terminal, plain lines elsewhere."""
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn(title),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    ) as progress:
-        task = progress.add_task("", total=iterations, loss="...")
-
-        def on_iteration(done: int, loss: float | None) -> None:
-            if loss is None:
-                progress.update(task, completed=done)
-            else:
-                progress.update(task, completed=done, loss=f"{loss:.3f}")
-
-        def say(line: str) -> None:
-            # Unwrapped: what is not a terminal has no width.
-            progress.console.print(line, highlight=False, soft_wrap=True)
-
-        yield on_iteration, say
+def _identity(job: _Arm, data: str) -> dict[str, Any]:
+    """Everything that the bits of this training depend on."""
+    device = job.processes.device
+    files = [
+        file for path in _CODE for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])
+    ]
+    return {
+        "plan": job.plan.model_dump(mode="json"),
+        "data": data,
+        "code": _digest(*files),
+        "torch": torch.__version__,
+        "device": device.type,
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "precision": precision_name(choose_precision(job.plan.precision, device)),
+        "processes": job.processes.count,
+    }
 
 
 def _clips(plan: ArmPlan, data: Path, index: dict[str, Any], rows: list[int]) -> ClipDataset:
@@ -220,19 +294,6 @@ def _clips(plan: ArmPlan, data: Path, index: dict[str, Any], rows: list[int]) ->
         height=plan.image.height,
         width=plan.image.width,
         flip=plan.clip.flip,
-    )
-
-
-def _epoch_line(title: str, plan: ArmPlan, epoch: dict[str, float]) -> str:
-    terms = [
-        f"{name.removeprefix('loss_')} {value:.3f}"
-        for name, value in epoch.items()
-        if name.startswith("loss_")
-    ]
-    return (
-        f"{title}  {int(epoch['iterations'])}/{plan.schedule.iterations}  "
-        f"loss {epoch['loss']:.3f} ({', '.join(terms)})  "
-        f"accuracy {epoch['accuracy']:.0%}  {epoch['frames_per_second']:.0f} frames/s"
     )
 
 

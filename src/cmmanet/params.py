@@ -140,6 +140,8 @@ class Recipe(_Params):
     optimiser: Optimiser
     schedule: Schedule
     precision: Literal["auto", "fp32", "bf16"]
+    # By torch.compile: other kernels, and so other last bits.
+    compile: bool
 
     @model_validator(mode="after")
     def _stripes(self) -> Recipe:

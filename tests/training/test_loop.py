@@ -1,75 +1,43 @@
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
-from conftest import REPOSITORY
+from training.small import plan_of
 
 from cmmanet.clips.dataset import ClipDataset
-from cmmanet.datasets import mars
-from cmmanet.frames.archive import list_members
-from cmmanet.frames.index import build_index, load_tracklets, open_store
 from cmmanet.model.network import CMMANet
-from cmmanet.params import ArmPlan, Params, resolve_arm
+from cmmanet.params import ArmPlan
 from cmmanet.training.build import build_network
-from cmmanet.training.loop import TrainingError, train
+from cmmanet.training.loop import Listener, TrainingError, train
+from cmmanet.training.processes import Processes
 
 CPU = torch.device("cpu")
-
-
-def plan_of(arm: str = "cmmanet-random_interval", **changes: Any) -> ArmPlan:
-    """The demo recipe at the size of the fixture's data."""
-    content = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    demo = content["recipes"]["demo"]
-    demo["image"] = {"height": 64, "width": 32}
-    demo["batch"] = {"identities": 2, "clips": 2}
-    demo["model"] |= {"submodules": 2, "hidden": 8}
-    demo["schedule"] = {"iterations": 5, "milestones": [2]}
-    demo["precision"] = "fp32"
-    for path, value in changes.items():
-        section, key = path.split("__")
-        demo[section][key] = value
-    return resolve_arm(Params.model_validate(content), "synthetic", arm)
-
-
-@pytest.fixture
-def clips(write_mars: Callable[..., Path], tmp_path: Path) -> ClipDataset:
-    root = write_mars()
-    parts = mars.find_parts(root)
-    build_index(mars.read_listing(root), [list_members(p, ".jpg") for p in parts], tmp_path)
-    tracklets = load_tracklets(tmp_path)
-    rows = np.flatnonzero(tracklets.role == "train")
-    return ClipDataset(
-        open_store(tmp_path, parts),
-        first=tracklets.first[rows],
-        length=tracklets.length[rows],
-        pid=tracklets.pid[rows],
-        frames=2,
-        height=64,
-        width=32,
-        flip=True,
-    )
 
 
 def run(
     plan: ArmPlan, clips: ClipDataset, *, seed: int = 0, workers: int = 0
 ) -> tuple[CMMANet, list[dict[str, float]], list[int]]:
-    history: list[dict[str, float]] = []
     iterations: list[int] = []
-    network = train(
-        plan,
-        build_network(plan, len(clips.identities), seed, Path()),
-        clips,
-        seed=seed,
-        device=CPU,
-        workers=workers,
-        on_epoch=history.append,
-        on_iteration=lambda done, _: iterations.append(done),
-    )
-    return network, history, iterations
+    with tempfile.TemporaryDirectory() as folder:
+        trained = train(
+            plan,
+            build_network(plan, len(clips.identities), seed, Path()),
+            clips,
+            seed=seed,
+            processes=Processes(CPU),
+            workers=workers,
+            checkpoints=Path(folder),
+            listener=Listener(
+                begin=lambda *_: None,
+                look=lambda look: iterations.append(look.iteration),
+                epoch=lambda _: None,
+                say=print,
+            ),
+        )
+    assert trained.nondeterministic == []
+    return trained.network, trained.history, iterations
 
 
 def test_trains_for_the_planned_iterations_and_divides_the_rate(clips: ClipDataset) -> None:

@@ -97,7 +97,7 @@ def epoch_batches(
     waiting_tracklets: list[list[int]] = [[] for _ in tracklets]
     batches = []
     repeated = 0
-    for _ in range(-(-len(pids) // (identities * clips))):
+    for _ in range(epoch_length(len(pids), identities * clips)):
         rows: list[int] = []
         for identity in _deal(waiting, everyone, identities, rng):
             own = tracklets[identity]
@@ -113,6 +113,11 @@ def epoch_batches(
             ]
         )
     return Epoch(batches, interval, repeated)
+
+
+def epoch_length(tracklets: int, batch: int) -> int:
+    """Batches of `batch` clips in one pass over `tracklets` training tracklets."""
+    return -(-tracklets // batch)
 
 
 def clip_draw(request: ClipRequest, length: int, frames: int) -> tuple[Tensor, bool]:

@@ -74,5 +74,8 @@ class ClipDataset(Dataset[ClipBatch]):
         pixels = read_frames(self._store, rows, *self._size)
         clips = pixels.reshape(len(requests), self._frames, *self._size, 3)
         clips[mirrored] = clips[mirrored][..., ::-1, :]
-        labels = self.label[[request.tracklet for request in requests]]
-        return ClipBatch(torch.from_numpy(clips).permute(0, 1, 4, 2, 3), torch.from_numpy(labels))
+        return ClipBatch(torch.from_numpy(clips).permute(0, 1, 4, 2, 3), self.labels(requests))
+
+    def labels(self, requests: Sequence[ClipRequest]) -> Tensor:
+        """The classes int64 of the requested clips, with no frame read."""
+        return torch.from_numpy(self.label[[request.tracklet for request in requests]])

@@ -4,22 +4,71 @@ from __future__ import annotations
 
 import os
 import platform
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
+# How PyTorch's warning goes on after the operation's name.
+_NO_KERNEL = "does not have a deterministic implementation"
+
 
 def choose_device() -> torch.device:
-    """CUDA where there is one, else Apple's MPS, else the CPU.
+    """CUDA where there is one, else Apple's MPS, else the CPU; prepared for use."""
+    name = "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device("cuda" if torch.cuda.is_available() else name)
+    prepare_device(device)
+    return device
 
-    On CUDA, fp32 is then fp32: by itself cuDNN rounds convolutions to TF32.
+
+def prepare_device(device: torch.device) -> None:
+    """Settle what a device's numbers depend on, before its first use.
+
+    On CUDA, fp32 is then fp32 (by itself cuDNN rounds convolutions to TF32), and cuBLAS has
+    the workspace without which it is not deterministic.
     """
-    if torch.cuda.is_available():
+    if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[set[str]]:
+    """Within, a GPU takes deterministic kernels where PyTorch has them.
+
+    Gives the operations for which it has none, as they are met. On a CPU all are deterministic,
+    for a given number of threads; of MPS, PyTorch does not say.
+    """
+    met: set[str] = set()
+    if device.type != "cuda":
+        yield met
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic  # its property is unknown to type checkers
+    filled = memory.fill_uninitialized_memory
+    show = warnings.showwarning
+
+    def notice(message: Warning | str, *where: Any, **details: Any) -> None:
+        operation, known, _ = str(message).partition(_NO_KERNEL)
+        if known:
+            met.add(operation.strip())
+        else:
+            show(message, *where, **details)
+
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # It would only tell of memory that is read before it is written.
+    memory.fill_uninitialized_memory = False
+    with warnings.catch_warnings():
+        warnings.showwarning = notice
+        try:
+            yield met
+        finally:
+            torch.use_deterministic_algorithms(before, warn_only=only_warned)
+            memory.fill_uninitialized_memory = filled
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:

@@ -8,13 +8,18 @@ mined among all clips, as one process would.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 
 from cmmanet.model.network import ClipOutput
-from cmmanet.training.device import choose_device
+from cmmanet.training.device import choose_device, prepare_device
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -44,18 +49,30 @@ class Processes:
         own = clips // self.count
         return slice(self.index * own, (self.index + 1) * own)
 
+    def agree(self, value: Value) -> Value:
+        """The main process's value, in all of them."""
+        if self.count == 1:
+            return value
+        values = [value]
+        distributed.broadcast_object_list(values)
+        return values[0]
 
-def join_processes() -> Processes:
+
+@contextmanager
+def joined_processes() -> Iterator[Processes]:
     """Meet the other processes that `accelerate launch` or `torchrun` started, if any."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        return Processes(choose_device())
+        yield Processes(choose_device())
+        return
     # Seconds to import, for those who need it.
     from accelerate import PartialState
 
     state = PartialState()
-    if state.device.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = False
-    return Processes(state.device, state.process_index, state.num_processes)
+    prepare_device(state.device)
+    try:
+        yield Processes(state.device, state.process_index, state.num_processes)
+    finally:
+        state.destroy_process_group()
 
 
 def gather_output(output: ClipOutput, processes: Processes) -> ClipOutput:

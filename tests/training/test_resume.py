@@ -1,0 +1,41 @@
+"""An interrupted training ends with the bits of one that never was."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from conftest import REPOSITORY
+
+SCRIPT = Path(__file__).with_name("interruptible.py")
+KILLS = 12
+
+
+def end_of_training(data: Path, folder: Path, kills: int) -> tuple[list[list[int]], tuple]:
+    folder.mkdir()
+    command = [sys.executable, SCRIPT, data, folder / "state", folder / "result", kills, 7]
+    paths = os.pathsep.join(str(REPOSITORY / name) for name in ("src", "tests"))
+    done = subprocess.run(
+        [*map(str, command)],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), torch.load(folder / "result", weights_only=True)
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_bits(data: Path, tmp_path: Path) -> None:
+    _, (weights, history) = end_of_training(data, tmp_path / "whole", 0)
+    lives, (weights_again, history_again) = end_of_training(data, tmp_path / "killed", KILLS)
+
+    assert len(lives) == KILLS + 1
+    begun = [iteration for iteration, _ in lives]
+    assert begun == sorted(begun) and len(set(begun)) > KILLS / 2, "it went on, again and again"
+    assert any(iteration % 5 for iteration in begun), "within an epoch too"
+    assert weights.keys() == weights_again.keys()
+    for name, value in weights.items():
+        assert torch.equal(value, weights_again[name]), name
+    assert history == history_again
