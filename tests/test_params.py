@@ -62,6 +62,11 @@ def test_two_camera_datasets_take_the_papers_recipe_in_their_own_batch() -> None
         assert plan.recipe == "paper"
 
 
+def test_the_papers_recipe_takes_inception(tmp_path: Path) -> None:
+    params = load_params(changed(tmp_path, recipes__paper__model__backbone="inception_v3"))
+    assert params.recipes["paper"].model.backbone == "inception_v3"
+
+
 def test_test_half_reruns_the_split_of_its_dataset_alone(tmp_path: Path) -> None:
     every = {"datasets": ["mars", "ilids-vid", "prid2011"]}
     before = plans(load_params(changed(tmp_path, **every)))
@@ -131,6 +136,18 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
         ({"recipes__demo__optimiser__lr": float("nan")}, "optimiser.lr: .*finite"),
         ({"recipes__demo__schedule__iterations": 40}, "milestone 45 is never reached"),
         ({"recipes__demo__model__submodules": 5}, "5 attention submodules .* divide 32"),
+        (
+            {"recipes__demo__model__backbone": "vgg16"},
+            "demo.model.backbone: input should be 'resnet18', .* or 'inception_v3', got 'vgg16'",
+        ),
+        (
+            {"recipes__demo__model__backbone": "inception_v3"},
+            "recipes.demo: 128×64 images are too small for inception_v3: .* at least 75",
+        ),
+        (
+            {"variants__baseline": {"model": {"backbone": "inception_v3", "last_stride": 1}}},
+            "variants.baseline over recipes.demo: inception_v3 cannot have a last stride of 1",
+        ),
         ({"recipes__demo__model__weights": "coco"}, "'none' or 'imagenet', got 'coco'"),
         (
             {"recipes__demo__model__weights": {"path": "w.pth", "sha256": "0"}},

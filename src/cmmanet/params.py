@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from cmmanet.geometry import check_stripes
+from cmmanet.geometry import BackboneName, check_stripes
 
 Dataset = Literal["synthetic", "mars", "ilids-vid", "prid2011"]
 TestFrames = Literal["dense", "chunk_first"]
@@ -73,7 +73,7 @@ class WeightsFile(_Params):
 class Model(_Params):
     """The network: a backbone and the stages that a multi-attention module follows."""
 
-    backbone: Literal["resnet18", "resnet50", "mobilenet_v2"]
+    backbone: BackboneName
     weights: Literal["none", "imagenet"] | WeightsFile
     last_stride: Literal[1, 2]
     mam_after: tuple[Stage, ...]
@@ -148,6 +148,7 @@ class Recipe(_Params):
         check_stripes(
             self.image.height,
             self.image.width,
+            backbone=self.model.backbone,
             mam_after=self.model.mam_after,
             submodules=self.model.submodules,
             last_stride=self.model.last_stride,

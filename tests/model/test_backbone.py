@@ -7,11 +7,18 @@ import pytest
 import safetensors.torch
 import torch
 import torchvision
+from torch import nn
 from torchvision.models._api import WeightsEnum
 
-from cmmanet.model.backbone import build_backbone, load_imagenet_weights, load_weights_file
+from cmmanet.clips.normalise import normalise
+from cmmanet.model.backbone import (
+    InceptionInput,
+    build_backbone,
+    load_imagenet_weights,
+    load_weights_file,
+)
 
-NAMES = ["resnet18", "resnet50", "mobilenet_v2"]
+NAMES = ["resnet18", "resnet50", "mobilenet_v2", "inception_v3"]
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 
 
@@ -63,7 +70,12 @@ def test_no_other_backbone_or_stride():
         build_backbone("resnet18", last_stride=3)
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_inception_has_no_last_stride_of_1():
+    with pytest.raises(ValueError, match="inception_v3 cannot have a last stride of 1, only 2"):
+        build_backbone("inception_v3", last_stride=1)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet_v2"])
 def test_last_stride_1_changes_no_other_convolution(name):
     with torch.device("meta"):
         kept, halved = (build_backbone(name, last_stride=stride) for stride in (1, 2))
@@ -99,6 +111,79 @@ def test_mobilenet_stages_before_the_last_go_negative():
         maps = stage(maps)
         assert maps.min() < 0
     assert backbone.stages[3](maps).min() >= 0
+
+
+@pytest.fixture(scope="module")
+def inception():
+    """torchvision's, as its pretrained one is: input transformed, with the auxiliary classifier."""
+    torch.manual_seed(0)
+    network = torchvision.models.inception_v3(
+        weights=None, transform_input=True, init_weights=True
+    ).eval()
+    # Statistics and affine parameters that differ from each other in every channel; those of a
+    # batch first, or features explode.
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+        norm.train()
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.uniform_(norm.bias, -0.5, 0.5)
+    with torch.no_grad():
+        network(torch.randn(4, 3, 107, 91))
+    return network.eval()
+
+
+@torch.inference_mode()
+def test_inception_is_torchvisions_and_leaves_a_files_classifiers_out(
+    inception, tmp_path, monkeypatch
+):
+    path = tmp_path / "inception_v3.pth"
+    state = inception.state_dict()
+    assert any(key.startswith("AuxLogits.") for key in state)
+    torch.save(state, path)
+    backbone = build_backbone("inception_v3", last_stride=2).eval()
+    load_weights_file(backbone, path, sha256=sha256(path))
+
+    images = torch.randn(2, 3, 139, 97)
+    maps = images
+    for stage, channels in zip(backbone.stages, backbone.channels, strict=True):
+        maps = stage(maps)
+        assert maps.shape[1] == channels and maps.min() >= 0
+    logits = inception.fc(maps.mean((-2, -1)))
+    expected = inception(images)
+    assert expected.std() > 0.1 and (expected[0] - expected[1]).abs().max() > 0.1
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+
+    monkeypatch.setattr(inception, "transform_input", False)
+    assert (inception(images) - logits).abs().max() > 0.1
+
+
+def test_inceptions_input_is_torchvisions_to_the_last_bit(inception):
+    images = torch.randn(4, 3, 33, 17) * 2
+    for given in (images, images.contiguous(memory_format=torch.channels_last)):
+        assert torch.equal(InceptionInput()(given), inception._transform_input(given))
+
+
+def test_inceptions_input_is_pixels_from_minus_1_to_1():
+    pixels = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    expected = (pixels / 255 - 0.5) / 0.5
+    torch.testing.assert_close(InceptionInput()(normalise(pixels)), expected, rtol=0, atol=1e-6)
+
+
+def test_inceptions_stages_hold_all_but_the_classifiers(inception):
+    with torch.device("meta"):
+        backbone = build_backbone("inception_v3", last_stride=2)
+    keys = {key.split(".", 2)[2] for key in backbone.state_dict()}
+    left_out = {key.split(".")[0] for key in set(inception.state_dict()) - keys}
+    assert keys < set(inception.state_dict()) and left_out == {"AuxLogits", "fc"}
+    starts = [next(name for name, _ in stage.named_children()) for stage in backbone.stages]
+    assert starts == ["transform_input", "Conv2d_3b_1x1", "Mixed_6a", "Mixed_7a"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_building_inception_warns_of_nothing():
+    with torch.device("meta"):
+        build_backbone("inception_v3", last_stride=2)
 
 
 @pytest.mark.parametrize(

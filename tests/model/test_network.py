@@ -69,6 +69,27 @@ def test_shapes_of_the_papers_network(last_stride):
     assert [a.shape for a in output.log_attention] == [(4, 6, 4, 16, 8), (4, 6, 4, *last)]
 
 
+def test_shapes_of_inception():
+    with torch.device("meta"):
+        network = CMMANet("inception_v3", 625, mam_after=(3, 4))
+        output = network(torch.empty(1, 6, 3, 256, 128))
+    assert output.features.shape == (1, 2048)
+    assert [a.shape for a in output.log_attention] == [(1, 6, 4, 14, 6), (1, 6, 4, 6, 2)]
+
+
+def test_every_parameter_of_inception_learns():
+    torch.manual_seed(0)
+    network = CMMANet("inception_v3", 5, mam_after=(3, 4), submodules=2, hidden=8)
+    network.to(memory_format=torch.channels_last)
+    output = network(torch.randn(2, 2, 3, 128, 96))
+    assert [a.shape for a in output.log_attention] == [(2, 2, 2, 6, 4), (2, 2, 2, 2, 1)]
+    (
+        output.logits.square().mean() + sum(a.square().mean() for a in output.log_attention)
+    ).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad.isfinite().all() and parameter.grad.any(), name
+
+
 @torch.no_grad()
 def test_the_baseline_is_the_pooled_backbone():
     torch.manual_seed(0)

@@ -5,20 +5,20 @@ import io
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import safetensors.torch
 import torch
 import torchvision
 from torch import Tensor, nn
 
-BackboneName = Literal["resnet18", "resnet50", "mobilenet_v2"]
+from cmmanet.geometry import BackboneName, check_backbone
 
 # Channels behind each stage.
 _CHANNELS: dict[str, tuple[int, ...]] = {
     "resnet18": (64, 128, 256, 512),
     "resnet50": (256, 512, 1024, 2048),
     "mobilenet_v2": (24, 32, 96, 1280),
+    "inception_v3": (64, 288, 768, 2048),
 }
 
 # torchvision's later weights (V2 for ResNet-50 and MobileNetV2, from longer training recipes of
@@ -27,13 +27,39 @@ _IMAGENET = {
     "resnet18": "ResNet18_Weights.IMAGENET1K_V1",
     "resnet50": "ResNet50_Weights.IMAGENET1K_V1",
     "mobilenet_v2": "MobileNet_V2_Weights.IMAGENET1K_V1",
+    "inception_v3": "Inception_V3_Weights.IMAGENET1K_V1",
 }
 
-_CLASSIFIER = ("fc.", "classifier.")
+# Behind the maps; Inception's files hold an auxiliary one too.
+_CLASSIFIERS = ("fc.", "classifier.", "AuxLogits.")
+
+# The last module of each of Inception's stages.
+_INCEPTION_ENDS = ("maxpool1", "Mixed_5d", "Mixed_6e", "Mixed_7c")
+
+
+class InceptionInput(nn.Module):
+    """ImageNet-normalised images [F, 3, H, W], as `normalise` gives them, to (x - 0.5) / 0.5.
+
+    torchvision's Inception weights were trained elsewhere, on images normalised so. It stands in
+    the network, with or without these weights, so that all backbones take the same images and
+    weights loaded later meet what they were trained on; a network trained from scratch sees no
+    more than another scale. The arithmetic is torchvision's `transform_input`, to the last bit.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [F, 3, H, W] to images [F, 3, H, W] of the same type."""
+        statistics = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
+        channels = [
+            images[:, c : c + 1] * (std / 0.5) + (mean - 0.5) / 0.5
+            for c, (mean, std) in enumerate(statistics)
+        ]
+        return torch.cat(channels, 1)
 
 
 class Backbone(nn.Module):
     """Four stages, at strides 4, 8, 16 and 32 of the image, to be run one after the other.
+
+    `cmmanet.geometry.map_size` says how large their maps are.
 
     Within a stage, modules keep torchvision's names: a key of this module's state dict without
     its `stages.N.` is torchvision's key.
@@ -50,18 +76,21 @@ def build_backbone(name: BackboneName, *, last_stride: int) -> Backbone:
     """A backbone with torchvision's random initialisation.
 
     With a last stride of 1 the fourth stage keeps the map of the third (16×8 at 256×128).
-    """
-    if name not in _CHANNELS:
-        raise ValueError(f"no backbone {name!r}: there are {', '.join(_CHANNELS)}")
-    if last_stride not in (1, 2):
-        raise ValueError(f"the last stride is 1 or 2, not {last_stride}")
 
-    network = torchvision.models.get_model(name, weights=None)
+    Raises:
+        ValueError: for a backbone that there is not, or that cannot have this last stride.
+    """
+    check_backbone(name, last_stride=last_stride)
+    # What Inception would default to, minus a classifier and a warning.
+    options = {"aux_logits": False, "init_weights": True} if name == "inception_v3" else {}
+    network = torchvision.models.get_model(name, weights=None, **options)
     if name == "mobilenet_v2":
         # Slices of a Sequential keep its names. Stages 1 to 3 end in a linear bottleneck: their
         # features can be negative.
         parts = (slice(0, 4), slice(4, 7), slice(7, 14), slice(14, 19))
         stages = [nn.Sequential(OrderedDict(features=network.features[part])) for part in parts]
+    elif name == "inception_v3":
+        stages = _inception_stages(network)
     else:
         stem = ("conv1", "bn1", "relu", "maxpool")
         names = ((*stem, "layer1"), ("layer2",), ("layer3",), ("layer4",))
@@ -76,6 +105,18 @@ def build_backbone(name: BackboneName, *, last_stride: int) -> Backbone:
             if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
                 module.stride = (1, 1)
     return Backbone(name, stages)
+
+
+def _inception_stages(network: nn.Module) -> list[nn.Sequential]:
+    """Inception's modules up to the maps; torchvision made them in the order of its forward."""
+    stages = [nn.Sequential(OrderedDict(transform_input=InceptionInput()))]
+    for child, module in network.named_children():
+        stages[-1].add_module(child, module)
+        if child == _INCEPTION_ENDS[-1]:
+            break
+        if child in _INCEPTION_ENDS:
+            stages.append(nn.Sequential())
+    return stages
 
 
 def load_imagenet_weights(backbone: Backbone) -> None:
@@ -95,7 +136,7 @@ def load_imagenet_weights(backbone: Backbone) -> None:
 def load_weights_file(backbone: Backbone, path: Path, *, sha256: str) -> None:
     """Load a torchvision state dict from a `.safetensors`, `.pth` or `.pt` file.
 
-    The file's hash is checked before anything in it is decoded. A classifier in it is ignored;
+    The file's hash is checked before anything in it is decoded. Classifiers in it are ignored;
     any other missing key, unexpected key or wrong shape raises ValueError.
     """
     if path.suffix not in (".safetensors", ".pth", ".pt"):
@@ -122,7 +163,7 @@ def load_weights_file(backbone: Backbone, path: Path, *, sha256: str) -> None:
 def _load_torchvision_state(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> None:
     ours = backbone.state_dict()
     own_key = {key.split(".", 2)[2]: key for key in ours}
-    given = {key: value for key, value in state.items() if not key.startswith(_CLASSIFIER)}
+    given = {key: value for key, value in state.items() if not key.startswith(_CLASSIFIERS)}
 
     # Files older than torch 0.4.1 have no batch counters; with a fixed momentum nothing reads them.
     missing = [k for k in own_key if k not in given and not k.endswith("num_batches_tracked")]

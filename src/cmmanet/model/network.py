@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cmmanet.geometry import BackboneName
 from cmmanet.model.attention import MultiAttention
-from cmmanet.model.backbone import BackboneName, build_backbone
+from cmmanet.model.backbone import build_backbone
 
 
 class ClipOutput(NamedTuple):
