@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-from conftest import REPOSITORY
 
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.frames.index import load_tracklets, open_store
@@ -14,7 +13,7 @@ from cmmanet.params import ArmPlan, Params, resolve_arm
 
 def plan_of(arm: str = "cmmanet-random_interval", **changes: Any) -> ArmPlan:
     """The plan of an arm, with changes such as `optimiser__lr=1.0`."""
-    content = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    content = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
     demo = content["recipes"]["demo"]
     demo["image"] = {"height": 64, "width": 32}
     demo["batch"] = {"identities": 2, "clips": 2}
