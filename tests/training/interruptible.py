@@ -21,7 +21,7 @@ from cmmanet.training.build import build_network
 from cmmanet.training.loop import Listener, train
 from cmmanet.training.processes import Processes
 
-ITERATIONS = 48
+ITERATIONS = 72
 
 
 def live(data: Path, state: Path, result: Path, life: int, pipe: int) -> None:
@@ -68,7 +68,7 @@ def main() -> None:
         os.close(writing)
         doomed = len(began) < kills
         # Some iterations, and then any moment of the next: in a step, or in a checkpoint.
-        lives = chance.randrange(1, 2 * ITERATIONS // 3 // kills + 2) if doomed else ITERATIONS + 1
+        lives = chance.randrange(1, 8) if doomed else ITERATIONS + 1
         with os.fdopen(reading) as lines:
             for line in lines:
                 if line.startswith("began"):
