@@ -1,0 +1,56 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import REPOSITORY
+
+from cmmanet.training.processes import Processes, joined_processes
+
+SCRIPT = Path(__file__).with_name("one_or_two.py")
+
+
+def run(data: Path, result: Path, *launcher: str) -> tuple:
+    paths = os.pathsep.join(str(REPOSITORY / name) for name in ("src", "tests"))
+    done = subprocess.run(
+        [sys.executable, *launcher, str(SCRIPT), str(data), str(result)],
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return torch.load(result, weights_only=True)
+
+
+def test_two_processes_do_as_one(data: Path, tmp_path: Path) -> None:
+    one = run(data, tmp_path / "one")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    two = run(data, tmp_path / "two", *launcher)
+    for name, value in one[0].items():
+        torch.testing.assert_close(two[0][name], value, rtol=1e-5, atol=1e-6)
+    for name, gradient in one[1].items():
+        scale = gradient.abs().max().item()
+        torch.testing.assert_close(two[1][name], gradient, rtol=1e-3, atol=1e-5 * scale, msg=name)
+    assert len(one[2]) == len(two[2]) > 1
+    for means, again in zip(one[2], two[2], strict=True):
+        assert again == pytest.approx(means, rel=1e-2)
+    assert one[3].keys() == two[3].keys(), "the weights' names do not tell how many trained"
+
+
+def test_one_process_meets_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with joined_processes() as processes:
+        assert (processes.index, processes.count, processes.main) == (0, 1, True)
+        assert processes.agree("word") == "word"
+    assert not torch.distributed.is_initialized()
+
+
+def test_a_batch_is_shared_whole_and_in_order() -> None:
+    clips = list(range(28))
+    shares = [clips[Processes(torch.device("cpu"), i, 4).share(28)] for i in range(4)]
+    assert [clip for share in shares for clip in share] == clips
+    assert {len(share) for share in shares} == {7}
+    with pytest.raises(ValueError, match="3 processes cannot share a batch of 28 clips equally"):
+        Processes(torch.device("cpu"), 0, 3).share(28)
