@@ -27,7 +27,7 @@ def plan_of(arm: str = "cmmanet-random_interval", **changes: Any) -> ArmPlan:
     demo["image"] = {"height": 64, "width": 32}
     demo["batch"] = {"identities": 2, "clips": 2}
     demo["model"] |= {"submodules": 2, "hidden": 8}
-    demo["schedule"] = {"iterations": 5, "milestones": [2]}
+    demo["schedule"] |= {"iterations": 5, "milestones": [2]}
     demo["precision"] = "fp32"
     for path, value in changes.items():
         section, key = path.split("__")
@@ -36,13 +36,13 @@ def plan_of(arm: str = "cmmanet-random_interval", **changes: Any) -> ArmPlan:
 
 
 @pytest.fixture
-def clips(write_mars: Callable[..., Path], tmp_path: Path) -> ClipDataset:
+def make_clips(write_mars: Callable[..., Path], tmp_path: Path) -> Callable[[float], ClipDataset]:
     root = write_mars()
     parts = mars.find_parts(root)
     build_index(mars.read_listing(root), [list_members(p, ".jpg") for p in parts], tmp_path)
     tracklets = load_tracklets(tmp_path)
     rows = np.flatnonzero(tracklets.role == "train")
-    return ClipDataset(
+    return lambda erase: ClipDataset(
         open_store(tmp_path, parts),
         first=tracklets.first[rows],
         length=tracklets.length[rows],
@@ -51,7 +51,18 @@ def clips(write_mars: Callable[..., Path], tmp_path: Path) -> ClipDataset:
         height=64,
         width=32,
         flip=True,
+        erase=erase,
     )
+
+
+@pytest.fixture
+def clips(make_clips: Callable[[float], ClipDataset]) -> ClipDataset:
+    return make_clips(0.0)
+
+
+@pytest.fixture
+def erased_clips(make_clips: Callable[[float], ClipDataset]) -> ClipDataset:
+    return make_clips(0.5)
 
 
 def run(
@@ -141,6 +152,47 @@ def test_learns_to_tell_two_people_apart(clips: ClipDataset) -> None:
     plan = plan_of(schedule__iterations=25, schedule__milestones=())
     _, history, _ = run(plan, clips)
     assert history[-1]["loss_identity"] < history[0]["loss_identity"] / 2
+
+
+STRONG = {
+    "clip__erase": 0.5,
+    "model__neck": "bnneck",
+    "model__last_stride": 1,
+    "losses__smoothing": 0.1,
+    "schedule__warmup": 2,
+}
+
+
+def test_strong_options_train_together(erased_clips: ClipDataset) -> None:
+    plan = plan_of(**STRONG)
+    network, history, _ = run(plan, erased_clips)
+    rates = [epoch["lr"] for epoch in history]
+    np.testing.assert_allclose(rates, [2e-4, 1.1e-3, 2e-4, 2e-4, 2e-4])
+    initial = build_network(plan, 2, 0, Path())
+    assert torch.equal(network.neck.bias, torch.zeros(512))
+    for trained, untrained in (
+        (network.neck.weight, initial.neck.weight),
+        (network.neck.running_mean, initial.neck.running_mean),
+        (network.classifier.weight, initial.classifier.weight),
+    ):
+        assert trained.isfinite().all() and not torch.equal(trained, untrained)
+    # The first logits are next to nothing, and so is what smoothing changes of log 2.
+    assert history[0]["loss_identity"] == pytest.approx(np.log(2), abs=0.05)
+
+
+def test_strong_options_give_the_same_bits_with_workers(erased_clips: ClipDataset) -> None:
+    plan = plan_of(**STRONG)
+    states = [run(plan, erased_clips, workers=n)[0].state_dict().values() for n in (0, 2)]
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
+
+
+def test_each_option_reaches_the_training(clips: ClipDataset, erased_clips: ClipDataset) -> None:
+    _, plain, _ = run(plan_of(), clips)
+    for key, value in STRONG.items():
+        data = erased_clips if key == "clip__erase" else clips
+        _, history, _ = run(plan_of(**{key: value}), data)
+        losses = [[epoch["loss"] for epoch in told] for told in (plain, history)]
+        assert losses[0] != losses[1], key
 
 
 def test_bf16_stays_close_to_fp32(clips: ClipDataset) -> None:
