@@ -37,6 +37,7 @@ def first_batch(folder: Path) -> dict[str, float]:
         height=256,
         width=128,
         flip=True,
+        erase=0.0,
     )
     batches = epoch_batches(
         dataset.pid, identities=7, clips=4, max_interval=8, seed=0, epoch=0

@@ -294,6 +294,7 @@ def _clips(plan: ArmPlan, data: Path, index: dict[str, Any], rows: list[int]) ->
         height=plan.image.height,
         width=plan.image.width,
         flip=plan.clip.flip,
+        erase=plan.clip.erase,
     )
 
 

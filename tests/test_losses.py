@@ -238,6 +238,33 @@ def test_identity_loss(dtype):
     assert loss.item() == pytest.approx(expected / 4, rel=1e-5)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_smoothed_identity_loss(smoothing, dtype):
+    logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(0)).to(dtype)
+    labels = torch.tensor([0, 4, 2, 2])
+    expected = 0.0
+    for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
+        for identity, value in enumerate(row):
+            log = math.log(math.exp(value) / sum(math.exp(other) for other in row))
+            target = (1 - smoothing) * (identity == label) + smoothing / 5
+            expected -= target * log
+    loss = identity_loss(logits, labels, smoothing)
+    assert loss.dtype == torch.promote_types(dtype, torch.float32)
+    assert loss.item() == pytest.approx(expected / 4, rel=1e-5)
+    if smoothing == 0:
+        assert torch.equal(loss, identity_loss(logits, labels))
+
+
+def test_smoothing_wants_no_certainty():
+    # The best logits give the right one of N = 5 a probability of 1 − ε + ε/N.
+    logits = torch.zeros(1, 5, dtype=torch.float64)
+    logits[0, 3] = math.log((1 - 0.1 + 0.02) / 0.02)
+    logits.requires_grad_()
+    identity_loss(logits, torch.tensor([3]), 0.1).backward()
+    torch.testing.assert_close(logits.grad, torch.zeros_like(logits), rtol=0, atol=1e-12)
+
+
 def naive_batch_hard_triplet(features, labels, margin):
     hinges, active, positives, negatives = [], [], [], []
     for a in range(len(labels)):

@@ -52,6 +52,45 @@ def test_paper_recipe_is_the_papers() -> None:
     assert (recipe.model.hidden, recipe.model.last_stride) == (256, 2)
 
 
+def test_what_the_paper_does_not_mention_is_off_in_paper_and_demo() -> None:
+    recipes = load_params(REPOSITORY / "params.yaml").recipes
+    assert list(recipes) == ["paper", "strong", "demo"]
+    for name in ("paper", "demo"):
+        recipe = recipes[name]
+        assert recipe.clip.erase == recipe.losses.smoothing == recipe.schedule.warmup == 0
+        assert recipe.model.neck == "none"
+
+
+def test_strong_recipe_is_the_papers_network_trained_as_others_do() -> None:
+    recipes = load_params(REPOSITORY / "params.yaml").recipes
+    paper, strong = recipes["paper"], recipes["strong"]
+    assert strong.model == paper.model.model_copy(update={"last_stride": 1, "neck": "bnneck"})
+    assert strong.losses == paper.losses.model_copy(update={"smoothing": 0.1})
+    assert strong.clip == paper.clip.model_copy(update={"erase": 0.5})
+    assert (strong.image, strong.precision) == (paper.image, paper.precision)
+    assert (strong.batch.identities, strong.batch.clips) == (8, 4)
+    assert (strong.optimiser.lr, strong.optimiser.weight_decay) == (3.5e-4, 5e-4)
+    # Luo et al.: 120 epochs, of which 10 of warm-up, and milestones at 40 and 70.
+    epoch = strong.schedule.iterations / 120
+    assert strong.schedule.warmup == 10 * epoch
+    assert strong.schedule.milestones == (40 * epoch, 70 * epoch)
+
+
+@pytest.mark.parametrize("recipe", ["paper", "strong"])
+def test_every_arm_of_every_dataset_is_valid_under_the_recipe(tmp_path: Path, recipe: str) -> None:
+    datasets = list(PARAMS["data"])
+    own = {f"data__{dataset}__recipe": recipe for dataset in datasets}
+    params = load_params(changed(tmp_path, datasets=datasets, **own))
+    for dataset in datasets:
+        for arm in (*params.arms, *params.variants):
+            plan = resolve_arm(params, dataset, arm)
+            assert plan.recipe == recipe and plan.dataset == dataset
+            assert plan.model.neck == {"paper": "none", "strong": "bnneck"}[recipe]
+            two_tracklets = dataset in ("ilids-vid", "prid2011")
+            assert plan.schedule.iterations == 6000 or not two_tracklets
+            assert plan.batch.clips == (2 if two_tracklets else 4)
+
+
 def test_two_camera_datasets_take_the_papers_recipe_in_their_own_batch() -> None:
     params = load_params(REPOSITORY / "params.yaml")
     mars = resolve_arm(params, "mars", "baseline")
@@ -113,7 +152,10 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
         ({"variants__baseline": {"model": {"k": 1}}}, "baseline over recipes.demo: model.k"),
         ({"variants__unused": {"modle": {}}}, "variants.unused over recipes.demo: modle: unknown"),
         ({"variants__baseline": {"seed": 1}}, "variants.baseline.seed: not a key of a recipe"),
-        ({"data__mars__recipe": "papr"}, "data.mars.recipe: 'papr' is not one of demo, paper"),
+        (
+            {"data__mars__recipe": "papr"},
+            "data.mars.recipe: 'papr' is not one of demo, paper, s",
+        ),
         ({"data__ilids-vid__trials": 11}, "data.ilids-vid.trials: .* less than or equal to 10"),
         ({"data__ilids-vid__test_half": "both"}, "data.ilids-vid.test_half: input should be 'f"),
         ({"data__ilids_vid": {}}, "params.yaml: data.ilids_vid: unknown key"),
@@ -135,6 +177,15 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
         ({"recipes__demo__optimiser__lr": 0}, "optimiser.lr: .* greater than 0, got 0"),
         ({"recipes__demo__optimiser__lr": float("nan")}, "optimiser.lr: .*finite"),
         ({"recipes__demo__schedule__iterations": 40}, "milestone 45 is never reached"),
+        ({"recipes__demo__schedule__warmup": 46}, "warmup 46 ends after the first milestone, 45"),
+        (
+            {"recipes__demo__schedule": {"iterations": 60, "warmup": 61, "milestones": []}},
+            "demo.schedule: warmup 61 ends after the last iteration, 60",
+        ),
+        ({"recipes__demo__schedule__warmup": -1}, "schedule.warmup: .* greater than or equal"),
+        ({"recipes__demo__clip__erase": 1.1}, "clip.erase: .* less than or equal to 1, got 1.1"),
+        ({"recipes__demo__losses__smoothing": 1.0}, "losses.smoothing: .* less than 1, got 1.0"),
+        ({"recipes__demo__model__neck": "bn"}, "model.neck: .*'none' or 'bnneck', got 'bn'"),
         ({"recipes__demo__model__submodules": 5}, "5 attention submodules .* divide 32"),
         (
             {"recipes__demo__model__backbone": "vgg16"},

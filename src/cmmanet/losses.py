@@ -14,15 +14,17 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def identity_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def identity_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of logits [B, identities] with labels [B], each in [0, identities).
 
-    "We also introduce the classification loss" (IV-B).
+    "We also introduce the classification loss" (IV-B). With a `smoothing` ε in [0, 1) the target
+    is (1 − ε)·onehot + ε/N over all N identities, the right one included (Szegedy et al. 2016; not
+    in the paper).
 
     >>> identity_loss(torch.zeros(2, 625), torch.tensor([0, 624]))  # log 625
     tensor(6.4378)
     """
-    return functional.cross_entropy(_precise(logits), labels)
+    return functional.cross_entropy(_precise(logits), labels, label_smoothing=smoothing)
 
 
 class TripletLoss(NamedTuple):

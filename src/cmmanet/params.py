@@ -50,10 +50,14 @@ class Image(_Params):
 
 
 class Clip(_Params):
-    """A training clip: N frames, mirrored as a whole with probability one half."""
+    """A training clip: N frames, mirrored as a whole with probability one half.
+
+    `erase` is the probability that a rectangle is erased in all of them.
+    """
 
     frames: int = Field(ge=1, le=64)
     flip: bool
+    erase: float = Field(ge=0, le=1)
 
 
 class Batch(_Params):
@@ -79,6 +83,7 @@ class Model(_Params):
     mam_after: tuple[Stage, ...]
     submodules: int = Field(ge=1, le=64)
     hidden: int = Field(ge=1)
+    neck: Literal["none", "bnneck"]
 
     @field_validator("mam_after")
     @classmethod
@@ -89,9 +94,10 @@ class Model(_Params):
 
 
 class Losses(_Params):
-    """Weight of each loss; 0 leaves it out."""
+    """Weight of each loss; 0 leaves it out. `smoothing` is of the identities' labels."""
 
     identity: float = Field(ge=0)
+    smoothing: float = Field(ge=0, lt=1)
     triplet: float = Field(ge=0)
     margin: Annotated[float, Field(gt=0)] | Literal["soft"]
     diversity: float = Field(ge=0)
@@ -113,9 +119,13 @@ class Optimiser(_Params):
 
 
 class Schedule(_Params):
-    """Length in iterations; the learning rate is divided by 10 at each milestone."""
+    """Length in iterations; the learning rate is divided by 10 at each milestone.
+
+    It rises from a tenth of itself over the first `warmup` iterations.
+    """
 
     iterations: int = Field(ge=1)
+    warmup: int = Field(ge=0)
     milestones: tuple[Annotated[int, Field(ge=1)], ...]
 
     @model_validator(mode="after")
@@ -126,6 +136,10 @@ class Schedule(_Params):
             raise ValueError(
                 f"milestone {self.milestones[-1]} is never reached in {self.iterations} iterations"
             )
+        end = min(self.milestones, default=self.iterations)
+        if self.warmup > end:
+            what = "the first milestone" if self.milestones else "the last iteration"
+            raise ValueError(f"warmup {self.warmup} ends after {what}, {end}")
         return self
 
 

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from cmmanet.clips.batches import ClipRequest, clip_draw, epoch_batches
 from cmmanet.clips.dataset import ClipDataset
+from cmmanet.clips.erasing import erasure_draw
 from cmmanet.clips.normalise import MEAN, STD, normalise
 from cmmanet.datasets import mars
 from cmmanet.datasets.tracklets import Tracklets
@@ -25,7 +26,11 @@ def index(write_mars: Callable[..., Path], tmp_path: Path) -> tuple[FrameStore, 
 
 
 def dataset_of(
-    index: tuple[FrameStore, Tracklets], *, frames: int = 3, flip: bool = True
+    index: tuple[FrameStore, Tracklets],
+    *,
+    frames: int = 3,
+    flip: bool = True,
+    erase: float = 0.0,
 ) -> ClipDataset:
     store, tracklets = index
     rows = np.flatnonzero(tracklets.role == "train")
@@ -38,6 +43,7 @@ def dataset_of(
         height=48,
         width=24,
         flip=flip,
+        erase=erase,
     )
 
 
@@ -75,9 +81,36 @@ def test_frames_are_channels_last_in_memory(index: tuple[FrameStore, Tracklets])
     assert frames.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_erased_pixels_are_the_mean_in_all_frames_and_no_other_pixel_changes(
+    index: tuple[FrameStore, Tracklets],
+) -> None:
+    requests = [ClipRequest(1, 1, seed) for seed in range(16)]
+    plain = dataset_of(index).__getitems__(requests)
+    erased = dataset_of(index, erase=0.5).__getitems__(requests)
+    assert torch.equal(plain.labels, erased.labels)
+    hit = 0
+    for request, before, after in zip(requests, plain.clips, erased.clips, strict=True):
+        expected = before.clone()
+        if (rectangle := erasure_draw(request, 48, 24, 0.5)) is not None:
+            hit += 1
+            for frame in expected:
+                for y in range(rectangle.top, rectangle.top + rectangle.height):
+                    for x in range(rectangle.left, rectangle.left + rectangle.width):
+                        frame[:, y, x] = torch.tensor([124, 116, 104])
+        assert torch.equal(after, expected)
+    assert 0 < hit < 16
+    # The network sees next to nothing there.
+    assert normalise(torch.tensor([124, 116, 104], dtype=torch.uint8).view(3, 1, 1)).abs().max() < (
+        0.5 / 255 / 0.22
+    )
+
+
+@pytest.mark.parametrize("erase", [0.0, 0.5])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_clips_do_not_depend_on_workers(index: tuple[FrameStore, Tracklets], workers: int) -> None:
-    dataset = dataset_of(index)
+def test_clips_do_not_depend_on_workers(
+    index: tuple[FrameStore, Tracklets], workers: int, erase: float
+) -> None:
+    dataset = dataset_of(index, erase=erase)
     batches = [
         batch
         for epoch in range(4)

@@ -15,6 +15,7 @@ from cmmanet.frames.index import build_index, load_tracklets, open_store
 from cmmanet.model.network import CMMANet
 
 
+@pytest.mark.parametrize("neck", ["none", "bnneck"])
 @pytest.mark.parametrize(("batch", "workers"), [(1, 0), (5, 0), (5, 2), (128, 0)])
 def test_both_modes_are_means_of_the_clip_network(
     write_mars: Callable[..., Path],
@@ -22,13 +23,17 @@ def test_both_modes_are_means_of_the_clip_network(
     monkeypatch: pytest.MonkeyPatch,
     batch: int,
     workers: int,
+    neck: str,
 ) -> None:
     root = write_mars()
     parts = mars.find_parts(root)
     build_index(mars.read_listing(root), [list_members(p, ".jpg") for p in parts], tmp_path)
     tracklets, store = load_tracklets(tmp_path), open_store(tmp_path, parts)
     torch.manual_seed(0)
-    network = CMMANet("resnet18", 2, mam_after=(3, 4), submodules=2, hidden=4).eval()
+    network = CMMANet("resnet18", 2, mam_after=(3, 4), submodules=2, hidden=4, neck=neck).eval()
+    if neck == "bnneck":
+        network.neck.running_mean.uniform_(0.5, 2)
+        network.neck.running_var.uniform_(0.5, 2)
     monkeypatch.setattr(embedding, "BATCH", batch)
     rows, seen = [9, 4, 6], []
     embeddings = embed(
@@ -54,5 +59,5 @@ def test_both_modes_are_means_of_the_clip_network(
             pixels = read_frames(store, (first + positions).tolist(), 64, 32)
             clip = normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2))[None]
             with torch.no_grad():
-                expected = network(clip).features[0]
+                expected = network.neck(network(clip).features)[0]
             torch.testing.assert_close(features[position], expected, rtol=1e-4, atol=1e-5)

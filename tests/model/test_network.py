@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cmmanet.losses import concentration_eq10, stripe_log_mass_eq9
 from cmmanet.model import CMMANet
 
 
@@ -166,3 +167,121 @@ def test_a_strict_state_dict_round_trip():
     other.load_state_dict(network.state_dict())
     with torch.no_grad():
         assert torch.equal(other(clips()).logits, network(clips()).logits)
+
+
+def bnneck(backbone="resnet18", mam_after=(3, 4)):
+    """A network with a neck whose statistics and scale are nowhere near 0 and 1."""
+    torch.manual_seed(0)
+    network = CMMANet(backbone, 5, mam_after=mam_after, submodules=2, hidden=8, neck="bnneck")
+    generator = torch.Generator().manual_seed(3)
+    for values in (network.neck.running_mean, network.neck.running_var, network.neck.weight):
+        values.data.uniform_(0.5, 2, generator=generator)
+    return network
+
+
+@torch.no_grad()
+def test_bnneck_normalises_over_the_batch_between_feature_and_classifier():
+    network = bnneck().train()
+    features, logits, _ = network(clips())
+    # What the triplet sees is Eq. 5, as without a neck.
+    plain = CMMANet("resnet18", 5, mam_after=(3, 4), submodules=2, hidden=8).train()
+    state = network.state_dict()
+    plain.load_state_dict({key: state[key] for key in plain.state_dict() if key in state}, False)
+    torch.testing.assert_close(features, plain(clips()).features)
+    for b in range(2):
+        normalised = []
+        for d in range(512):
+            column = [features[other, d].item() for other in range(2)]
+            mean = sum(column) / 2
+            variance = sum((value - mean) ** 2 for value in column) / 2
+            scale = network.neck.weight[d].item() / (variance + 1e-5) ** 0.5
+            normalised.append((column[b] - mean) * scale)
+        expected = network.classifier.weight @ torch.tensor(normalised)
+        torch.testing.assert_close(logits[b], expected, rtol=1e-3, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_mean_of_frame_features_is_the_clip_feature_behind_the_neck():
+    network = bnneck().eval()
+    frame_features = network.frame_features(clips().flatten(0, 1))
+    features, logits, _ = network(clips())
+    neck = network.neck
+    scale = neck.weight / (neck.running_var + neck.eps).sqrt()
+    expected = (features - neck.running_mean) * scale
+    torch.testing.assert_close(
+        frame_features.reshape(2, 3, -1).mean(1), expected, rtol=1e-4, atol=1e-5
+    )
+    torch.testing.assert_close(logits, expected @ network.classifier.weight.T)
+    assert not torch.allclose(features, expected, atol=0.1)
+
+
+def test_initial_classifier_behind_the_neck():
+    torch.manual_seed(0)
+    network = CMMANet("resnet18", 625, mam_after=(), neck="bnneck")
+    assert network.classifier.bias is None
+    assert network.classifier.weight.std().item() == pytest.approx(0.001, rel=0.02)
+    assert network.classifier.weight.mean().item() == pytest.approx(0, abs=1e-5)
+    assert not network.neck.bias.requires_grad
+    # Nothing is drawn before the classifier, so that the rest is as without a neck.
+    torch.manual_seed(0)
+    plain = CMMANet("resnet18", 625, mam_after=()).state_dict()
+    state = network.state_dict()
+    assert {key for key in plain if not torch.equal(plain[key], state.get(key, plain[key]))} == {
+        "classifier.weight"
+    }
+
+
+def test_the_necks_shift_stays_zero_and_its_scale_learns():
+    network = bnneck().train()
+    before = network.neck.weight.detach().clone()
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.1, weight_decay=0.5, fused=True)
+    for _ in range(2):
+        optimiser.zero_grad()
+        network(clips()).logits.square().sum().backward()
+        optimiser.step()
+    assert torch.equal(network.neck.bias, torch.zeros(512)) and network.neck.bias.grad is None
+    assert not torch.equal(network.neck.weight, before)
+    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+
+
+def test_the_triplet_does_not_see_the_neck():
+    network = bnneck().train()
+    network(clips()).features.square().sum().backward()
+    assert network.neck.weight.grad is None and network.classifier.weight.grad is None
+
+
+def test_bfloat16_autocast_keeps_the_neck_in_float32():
+    network = bnneck().to(memory_format=torch.channels_last).eval()
+    frames = clips().flatten(0, 1)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert network.frame_features(frames).dtype == torch.float32
+
+
+def test_a_strict_state_dict_round_trip_with_a_neck():
+    network = bnneck().eval()
+    other = CMMANet("resnet18", 5, mam_after=(3, 4), submodules=2, hidden=8, neck="bnneck").eval()
+    other.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        assert torch.equal(other(clips()).logits, network(clips()).logits)
+    with pytest.raises(RuntimeError, match="neck"):
+        small_network().load_state_dict(network.state_dict())
+
+
+def test_a_neck_is_none_or_bnneck():
+    with pytest.raises(ValueError, match="no neck 'bn': there are none, bnneck"):
+        CMMANet("resnet18", 5, mam_after=(), neck="bn")
+
+
+def test_without_a_neck_the_state_is_as_before_there_were_any():
+    keys = [key for key in small_network().state_dict() if not key.startswith(("backbone", "mams"))]
+    assert keys == ["classifier.weight", "classifier.bias"]
+
+
+def test_the_strong_recipes_maps_are_cut_in_whole_rows():
+    with torch.device("meta"):
+        network = CMMANet("resnet50", 625, mam_after=(3, 4), last_stride=1, neck="bnneck")
+        attention = network(torch.empty(4, 6, 3, 256, 128)).log_attention
+    for log in attention:
+        assert log.shape == (4, 6, 4, 16, 8)
+        assert stripe_log_mass_eq9(log).shape == (4, 6, 4, 4)
+        assert concentration_eq10(log).shape == ()

@@ -44,33 +44,46 @@ ENVIRONMENT = {
 
 
 def make_config(dataset: str, arm: str, *, recipe: str, trials: int) -> dict[str, Any]:
-    """A plan as results hold it; recipe `demo` is small, any other has the paper's settings."""
-    demo = recipe == "demo"
+    """A plan as results hold it; of a recipe called otherwise, with the paper's settings."""
+    demo, strong = recipe == "demo", recipe == "strong"
     restricted = arm.endswith("restricted")
     mam_after, concentration = VARIANTS.get(arm, ([3, 4], 0.1))
     return {
         "image": {"height": 128, "width": 64} if demo else {"height": 256, "width": 128},
-        "clip": {"frames": 2 if demo else 6, "flip": True},
-        "batch": {"identities": 12, "clips": 2} if demo else {"identities": 7, "clips": 4},
+        "clip": {"frames": 2 if demo else 6, "flip": True, "erase": 0.5 if strong else 0.0},
+        "batch": {
+            "identities": {"demo": 12, "strong": 8}.get(recipe, 7),
+            "clips": 2 if demo else 4,
+        },
         "model": {
             "backbone": "resnet18" if demo else "resnet50",
             "weights": "none" if demo else "imagenet",
-            "last_stride": 2,
+            "last_stride": 1 if strong else 2,
             "mam_after": list(mam_after),
             "submodules": 4,
             "hidden": 256,
+            "neck": "bnneck" if strong else "none",
         },
         "losses": {
             "identity": 1.0,
+            "smoothing": 0.1 if strong else 0.0,
             "triplet": 1.0,
             "margin": 0.3,
             "diversity": 0.1,
             "diversity_form": "eq8",
             "concentration": concentration,
         },
-        "optimiser": {"lr": 0.002 if demo else 0.0002, "weight_decay": 0.0005},
-        "schedule": {"iterations": 110, "milestones": [70, 90]},
+        "optimiser": {
+            "lr": {"demo": 0.002, "strong": 0.00035}.get(recipe, 0.0002),
+            "weight_decay": 0.0005,
+        },
+        "schedule": {
+            "iterations": 110,
+            "warmup": 20 if strong else 0,
+            "milestones": [70, 90],
+        },
         "precision": "auto",
+        "compile": False,
         "dataset": dataset,
         "arm": arm,
         "variant": arm.split("-")[0],

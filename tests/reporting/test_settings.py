@@ -8,12 +8,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from conftest import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmmanet.params import ArmPlan, load_params, resolve_arm
-from cmmanet.reporting.settings import deviation_mark, deviations, settings, stated_settings
+from cmmanet.params import ArmPlan, Params, load_params, resolve_arm
+from cmmanet.reporting.settings import (
+    additions,
+    deviation_mark,
+    deviations,
+    settings,
+    stated_settings,
+    unmentioned_options,
+)
 from cmmanet.reporting.tables import render_tables
 
 NAMES = {"dataset", "arm", "variant", "recipe", "sampler", "seed", "trials"}
@@ -48,7 +56,7 @@ def change(config: dict[str, Any], path: tuple[str, ...], value: Any = None) -> 
 
 
 def test_made_up_configs_have_exactly_the_plans_keys(made_up: SimpleNamespace) -> None:
-    for recipe in ("paper", "demo"):
+    for recipe in ("paper", "demo", "strong"):
         for arm in made_up.arms:
             config = made_up.result("mars", arm, [0.8], recipe=recipe)["config"]
             assert ArmPlan.model_validate(config).model_dump(mode="json") == config
@@ -61,7 +69,7 @@ def test_every_setting_is_under_its_tables(made_up: SimpleNamespace) -> None:
     # The headline stands in every table of the paper on MARS, and in the dataset's own.
     config = results["mars", "cmmanet-random_interval"]["config"]
     paths = [path for path in leaves(config) if path[0] not in NAMES]
-    assert len(paths) == 25
+    assert len(paths) == 30
     for path in paths:
         changed = copy.deepcopy(results)
         changed["mars", "cmmanet-random_interval"]["config"] = change(config, path)
@@ -75,12 +83,12 @@ def test_every_setting_is_under_its_tables(made_up: SimpleNamespace) -> None:
 def test_settings_read_like_params_yaml(made_up: SimpleNamespace) -> None:
     arms = [made_up.result("mars", arm, [0.8]) for arm in made_up.arms]
     assert settings(arms[4:5]) == (
-        "*image* height 256, width 128; *clip* frames 6, flip on; *batch* identities 7, clips 4; "
-        "*model* backbone resnet50, weights imagenet, last_stride 2, mam_after 3 and 4, "
-        "submodules 4, hidden 256; *losses* identity 1, triplet 1, margin 0.3, diversity 0.1, "
-        "diversity_form eq8, concentration 0.1; *optimiser* lr 0.0002, weight_decay 0.0005; "
-        "*schedule* iterations 110, milestones 70 and 90; *precision* auto; "
-        "*sampling* random_interval with max_interval 8"
+        "*image* height 256, width 128; *clip* frames 6, flip on, erase 0; *batch* identities 7, "
+        "clips 4; *model* backbone resnet50, weights imagenet, last_stride 2, mam_after 3 and 4, "
+        "submodules 4, hidden 256, neck none; *losses* identity 1, smoothing 0, triplet 1, "
+        "margin 0.3, diversity 0.1, diversity_form eq8, concentration 0.1; *optimiser* lr 0.0002, "
+        "weight_decay 0.0005; *schedule* iterations 110, warmup 0, milestones 70 and 90; "
+        "*precision* auto; *compile* off; *sampling* random_interval with max_interval 8"
     )
     text = settings(arms)
     assert "mam_after 3 and 4 (none for `baseline`; 4 for `single_mam`, `single_mam_con`), " in text
@@ -98,6 +106,8 @@ def test_settings_read_like_params_yaml(made_up: SimpleNamespace) -> None:
         (("losses", "margin"), "soft", "margin 0.3 (soft for `k8`)"),
         (("losses", "diversity_form"), "eq7", "diversity_form eq8 (eq7 for `k8`)"),
         (("clip", "flip"), False, "flip on (off for `k8`)"),
+        (("clip", "erase"), 0.5, "erase 0 (0.5 for `k8`)"),
+        (("model", "neck"), "bnneck", "neck none (bnneck for `k8`)"),
         (("schedule", "iterations"), 60000, "iterations 110 (60,000 for `k8`)"),
         (("schedule", "milestones"), [], "milestones 70 and 90 (none for `k8`)"),
         (
@@ -136,8 +146,8 @@ def test_no_two_values_read_the_same(made_up: SimpleNamespace, rates: list[float
 
 def test_a_setting_that_only_some_plans_have(made_up: SimpleNamespace) -> None:
     old, new = (made_up.result("mars", arm, [0.8]) for arm in ("old", "new"))
-    new["config"]["model"]["neck"] = True
-    assert "hidden 256, neck none (on for `new`);" in settings([old, new])
+    new["config"]["model"]["later"] = True
+    assert "neck none, later none (on for `new`);" in settings([old, new])
 
 
 def test_shipped_paper_recipe_has_all_that_the_paper_states() -> None:
@@ -145,7 +155,25 @@ def test_shipped_paper_recipe_has_all_that_the_paper_states() -> None:
     for arm in params.arms:
         plan = resolve_arm(params, "mars", arm).model_dump(mode="json")
         assert plan["recipe"] == "paper"
-        assert deviations(plan) == []
+        assert deviations(plan) == additions(plan) == []
+
+
+def test_shipped_strong_recipe_is_marked_on_every_dataset() -> None:
+    content = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    for data in content["data"].values():
+        data["recipe"] = "strong"
+    params = Params.model_validate(content)
+    for dataset in ("mars", "ilids-vid", "prid2011"):
+        for arm in params.arms:
+            plan = resolve_arm(params, dataset, arm).model_dump(mode="json")
+            told = ", ".join(deviations(plan))
+            assert "model.last_stride 1 (the paper: 2)" in told and "optimiser.lr" in told
+            assert additions(plan) == [
+                "clip.erase 0.5 (not in the paper)",
+                "model.neck bnneck (not in the paper)",
+                "losses.smoothing 0.1 (not in the paper)",
+                "schedule.warmup 2,000 (not in the paper)",
+            ]
 
 
 @pytest.mark.parametrize(
@@ -174,6 +202,48 @@ def test_deviations_are_told_by_value(
     assert told.split("the paper: ")[1].rstrip(")") in stated_settings()
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        (("clip", "erase"), 0.5, "clip.erase 0.5 (not in the paper)"),
+        (("model", "neck"), "bnneck", "model.neck bnneck (not in the paper)"),
+        (("losses", "smoothing"), 0.1, "losses.smoothing 0.1 (not in the paper)"),
+        (("schedule", "warmup"), 10, "schedule.warmup 10 (not in the paper)"),
+    ],
+)
+def test_one_option_that_the_paper_does_not_mention_is_told(
+    made_up: SimpleNamespace, path: tuple[str, ...], value: Any, told: str
+) -> None:
+    result = made_up.result("mars", "k8", [0.8])
+    result["config"] = change(result["config"], path, value)
+    assert deviations(result["config"]) == [] and additions(result["config"]) == [told]
+    assert deviation_mark(result) == f"recipe paper: {told}"
+    assert ".".join(path) in unmentioned_options()
+    # With a deviation beside it, and with more than can be spelt out.
+    result["config"]["optimiser"]["lr"] = 0.01
+    mark = f"recipe paper: optimiser.lr 0.01 (the paper: 0.0002), {told}"
+    assert deviation_mark(result) == mark
+    result["config"]["clip"]["frames"] = 4
+    mark = "recipe paper: 2 of the paper's 9 settings differ, 1 option that it does not mention"
+    assert deviation_mark(result) == mark
+
+
+def test_options_alone_can_be_too_many_to_spell_out(made_up: SimpleNamespace) -> None:
+    result = made_up.result("mars", "k8", [0.8])
+    result["config"]["clip"]["erase"] = 0.5
+    result["config"]["losses"]["smoothing"] = 0.1
+    result["config"]["schedule"]["warmup"] = 10
+    mark = "recipe paper: 3 options that the paper does not mention"
+    assert deviation_mark(result) == mark
+
+
+def test_results_from_before_an_option_existed_had_it_off(made_up: SimpleNamespace) -> None:
+    result = made_up.result("mars", "k8", [0.8])
+    del result["config"]["clip"]["erase"], result["config"]["model"]["neck"]
+    del result["config"]["losses"]["smoothing"], result["config"]["schedule"]["warmup"]
+    assert deviation_mark(result) == ""
+
+
 def test_what_the_paper_leaves_open_is_no_deviation(made_up: SimpleNamespace) -> None:
     config = made_up.result("mars", "k8", [0.8])["config"]
     config["batch"] = {"identities": 14, "clips": 2}
@@ -194,4 +264,7 @@ def test_two_deviations_are_spelt_out_and_more_are_counted(made_up: SimpleNamesp
     result = made_up.result("mars", "k8", [0.8], recipe="demo")
     # Size, frames, batch of 24, backbone, weights, learning rate.
     assert deviation_mark(result) == "recipe demo: 6 of the paper's 9 settings differ"
-    assert deviation_mark(made_up.result("mars", "k8", [0.8], recipe="strong")) == ""
+    assert deviation_mark(made_up.result("mars", "k8", [0.8], recipe="renamed")) == ""
+    assert deviation_mark(made_up.result("mars", "k8", [0.8], recipe="strong")) == (
+        "recipe strong: 3 of the paper's 9 settings differ, 4 options that it does not mention"
+    )

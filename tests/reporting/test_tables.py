@@ -164,8 +164,9 @@ def test_a_run_is_judged_by_its_settings_not_by_its_recipes_name(
     assert f"published numbers: MARS.** MARS with {mark}. Not run: iLIDS-VID." in verdict(page)
     assert paper_rows(page, "II")["`cmmanet-random_interval`"][0] == f"measured; {mark}"
 
-    page = render_tables(report, made_up.results("mars", recipe="strong"))
+    page = render_tables(report, made_up.results("mars", recipe="renamed"))
     assert "published numbers: MARS.** Not run" in verdict(page)
+    assert "Not the paper's settings" not in page
     assert {cells[0] for cells in paper_rows(page, "IV").values()} == {"the paper", "measured"}
 
     results = made_up.results("mars")
@@ -175,6 +176,36 @@ def test_a_run_is_judged_by_its_settings_not_by_its_recipes_name(
     assert f"MARS.** MARS `multi_mam` with {mark}. Not run" in verdict(page)
     assert paper_rows(page, "IV")["`multi_mam`"][0] == f"measured; {mark}"
     assert paper_rows(page, "IV")["`baseline`"][0] == "measured"
+
+
+STRONG = "recipe strong: 3 of the paper's 9 settings differ, 4 options that it does not mention"
+
+
+def test_a_strong_run_never_looks_like_the_papers(made_up: SimpleNamespace) -> None:
+    datasets = ["mars", "ilids-vid", "prid2011"]
+    results = {}
+    for dataset in datasets:
+        results |= made_up.results(dataset, recipe="strong")
+    report = made_up.report(datasets)
+    page = render_tables(report, results)
+    assert f"MARS with {STRONG}. iLIDS-VID with {STRONG}." in verdict(page)
+    for number in ("I", "II", "III", "IV", "V"):
+        ours = [c[0] for c in paper_rows(page, number).values() if c[0].startswith("measured")]
+        assert ours and all(STRONG in source for source in ours)
+    for heading in ("## MARS", "## iLIDS-VID", "## PRID-2011"):
+        text = section(page, heading)
+        # Before the first number.
+        assert f"**Not the paper's settings:** {STRONG}." in text[: text.index("|")]
+    for metrics in headline_metrics(report, results).values():
+        assert metrics["recipe"] == "strong" and metrics["papers_settings"] is False
+
+
+def test_one_strong_arm_among_the_papers_is_named(made_up: SimpleNamespace) -> None:
+    results = made_up.results("mars")
+    results["mars", "baseline"] = made_up.result("mars", "baseline", [0.8] * 3, recipe="strong")
+    page = render_tables(made_up.report(["mars"]), results)
+    assert f"MARS.** MARS `baseline` with {STRONG}. Not run" in verdict(page)
+    assert f"**Not the paper's settings:** `baseline` {STRONG}." in section(page, "## MARS")
 
 
 def test_what_the_paper_states_is_listed(synthetic_page: str) -> None:
@@ -272,7 +303,7 @@ def test_conditions_name_what_a_number_depends_on(full_page: str) -> None:
         "every frame (dense)",
         "mAP: official (trapezoid)",
         "3 trials of 110 iterations, seeds 0–2",
-        "- recipe paper: *image* height 256, width 128; *clip* frames 6, flip on; *batch*",
+        "- recipe paper: *image* height 256, width 128; *clip* frames 6, flip on, erase 0; *batch*",
         "*sampling* random_interval with max_interval 8 - trained on NVIDIA H200, bf16, not",
         "; torch 2.15.0, torchvision 0.29.2, Python 3.11.7; commit abc1234def; measured 2026-11-22",
     ):
@@ -359,6 +390,8 @@ def test_headline_metrics(made_up: SimpleNamespace) -> None:
         "rank1_std": result["std"]["dense"]["rank1"],
         "trials": 2,
         "partial": False,
+        "recipe": "paper",
+        "papers_settings": True,
     }
     assert metrics["mars"]["rank1_std"] is None
     assert metrics["mars"]["partial"] is True

@@ -29,7 +29,7 @@ def plan_of(arm: str = "cmmanet-random_interval", **changes: Any) -> ArmPlan:
     return resolve_arm(Params.model_validate(content), "synthetic", arm)
 
 
-def open_clips(data: Path, *, repeat: int = 1) -> ClipDataset:
+def open_clips(data: Path, *, repeat: int = 1, erase: float = 0.0) -> ClipDataset:
     """The training clips of an index, each tracklet `repeat` times: four tracklets are few."""
     tracklets = load_tracklets(data)
     rows = np.repeat(np.flatnonzero(tracklets.role == "train"), repeat)
@@ -43,4 +43,5 @@ def open_clips(data: Path, *, repeat: int = 1) -> ClipDataset:
         height=64,
         width=32,
         flip=True,
+        erase=erase,
     )

@@ -1,8 +1,10 @@
+import warnings
+
 import pytest
 import torch
 
 from cmmanet.training import device
-from cmmanet.training.device import choose_device, choose_precision, describe_device
+from cmmanet.training.device import choose_device, choose_precision, describe_device, deterministic
 
 CPU = torch.device("cpu")
 
@@ -34,3 +36,24 @@ def test_cuda_is_chosen_and_rounds_nothing_by_itself(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     assert choose_device().type == "cuda"
     assert torch.backends.cudnn.allow_tf32 is False
+
+
+def test_what_has_no_deterministic_kernel_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    # `put_` has none on a CPU either, so that a CPU can stand for a GPU here.
+    target, index = torch.zeros(3), torch.tensor([0, 0])
+    before = torch.are_deterministic_algorithms_enabled()
+    with deterministic(torch.device("cuda")) as met, warnings.catch_warnings():
+        assert torch.are_deterministic_algorithms_enabled()
+        for _ in range(2):
+            target.put_(index, torch.tensor([1.0, 2.0]))
+        assert not torch.empty(100).isnan().all(), "memory is not filled for nothing"
+    assert met == {"put_"}
+    assert torch.are_deterministic_algorithms_enabled() == before
+    with deterministic(CPU) as met:
+        assert not torch.are_deterministic_algorithms_enabled()
+    assert met == set()
+
+
+def test_other_warnings_pass() -> None:
+    with pytest.warns(UserWarning, match="something else"), deterministic(torch.device("cuda")):
+        warnings.warn("something else", stacklevel=1)

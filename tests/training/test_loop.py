@@ -1,19 +1,27 @@
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
-from training.small import plan_of
+from training.small import open_clips, plan_of
 
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.model.network import CMMANet
 from cmmanet.params import ArmPlan
 from cmmanet.training.build import build_network
-from cmmanet.training.loop import Listener, TrainingError, train
+from cmmanet.training.checkpoint import load_checkpoint
+from cmmanet.training.loop import Listener, Trained, TrainingError, train
 from cmmanet.training.processes import Processes
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def erased_clips(data: Path) -> ClipDataset:
+    return open_clips(data, erase=0.5)
 
 
 def run(
@@ -111,9 +119,112 @@ def test_learns_to_tell_two_people_apart(clips: ClipDataset) -> None:
     assert history[-1]["loss_identity"] < history[0]["loss_identity"] / 2
 
 
+STRONG = {
+    "clip__erase": 0.5,
+    "model__neck": "bnneck",
+    "model__last_stride": 1,
+    "losses__smoothing": 0.1,
+    "schedule__warmup": 2,
+}
+
+
+def test_strong_options_train_together(erased_clips: ClipDataset) -> None:
+    plan = plan_of(**STRONG)
+    network, history, _ = run(plan, erased_clips)
+    rates = [epoch["lr"] for epoch in history]
+    np.testing.assert_allclose(rates, [2e-4, 1.1e-3, 2e-4, 2e-4, 2e-4])
+    initial = build_network(plan, 2, 0, Path())
+    assert torch.equal(network.neck.bias, torch.zeros(512))
+    for trained, untrained in (
+        (network.neck.weight, initial.neck.weight),
+        (network.neck.running_mean, initial.neck.running_mean),
+        (network.classifier.weight, initial.classifier.weight),
+    ):
+        assert trained.isfinite().all() and not torch.equal(trained, untrained)
+    # The first logits are next to nothing, and so is what smoothing changes of log 2.
+    assert history[0]["loss_identity"] == pytest.approx(np.log(2), abs=0.05)
+
+
+def test_strong_options_give_the_same_bits_with_workers(erased_clips: ClipDataset) -> None:
+    plan = plan_of(**STRONG)
+    states = [run(plan, erased_clips, workers=n)[0].state_dict().values() for n in (0, 2)]
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
+
+
+def test_each_option_reaches_the_training(clips: ClipDataset, erased_clips: ClipDataset) -> None:
+    _, plain, _ = run(plan_of(), clips)
+    for key, value in STRONG.items():
+        data = erased_clips if key == "clip__erase" else clips
+        _, history, _ = run(plan_of(**{key: value}), data)
+        losses = [[epoch["loss"] for epoch in told] for told in (plain, history)]
+        assert losses[0] != losses[1], key
+
+
 def test_bf16_stays_close_to_fp32(clips: ClipDataset) -> None:
     plan = plan_of()
     _, history, _ = run(plan, clips)
     half, history_half, _ = run(plan.model_copy(update={"precision": "bf16"}), clips)
     assert history_half[0]["loss"] == pytest.approx(history[0]["loss"], rel=0.05)
     assert {p.dtype for p in half.parameters()} == {torch.float32}
+
+
+def go_on(
+    plan: ArmPlan, clips: ClipDataset, folder: Path, say: Callable[[str], None]
+) -> tuple[list[int], Trained]:
+    began: list[int] = []
+    trained = train(
+        plan,
+        build_network(plan, len(clips.identities), 0, Path()),
+        clips,
+        seed=0,
+        processes=Processes(CPU),
+        workers=0,
+        checkpoints=folder,
+        save_every=0,
+        listener=Listener(
+            begin=lambda done, _: began.append(done),
+            look=lambda _: None,
+            epoch=lambda _: None,
+            say=say,
+        ),
+    )
+    return began, trained
+
+
+def test_a_damaged_checkpoint_costs_one_interval_and_no_bit(
+    clips: ClipDataset, tmp_path: Path
+) -> None:
+    folder, said = tmp_path / "checkpoints", []
+    _, whole = go_on(plan_of(), clips, folder, print)
+    newest = max(folder.iterdir())
+    newest.write_bytes(newest.read_bytes()[:-5])
+    began, again = go_on(plan_of(), clips, folder, said.append)
+    assert began == [3], "4 is damaged, 5 is the end"
+    assert len(said) == 1 and "damaged" in said[0]
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, again.network.state_dict()[name])
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_no_training(
+    clips: ClipDataset, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    (tmp_path / "file").touch()
+    _, trained = go_on(plan_of(), clips, tmp_path / "file", said.append)
+    assert trained.history[-1]["iterations"] == 5
+    assert len(said) == 4 and "training goes on" in said[0]
+
+
+def test_a_diverged_state_is_never_kept(clips: ClipDataset, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError):
+        go_on(plan_of(optimiser__lr=1e30), clips, tmp_path / "checkpoints", print)
+    kept = load_checkpoint(tmp_path / "checkpoints", print)
+    assert kept is not None and all(value.isfinite() for value in kept.sums.values())
+
+
+def test_compiled_or_not_it_trains_alike(clips: ClipDataset) -> None:
+    with patch("torch.nn.Module.compile", autospec=True) as compiled:
+        run(plan_of(), clips)
+        compiled.assert_not_called()
+        network, _, _ = run(plan_of(compile=True), clips)
+        assert compiled.call_args.args == (network,)

@@ -12,8 +12,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cmmanet.clips.batches import ClipRequest, clip_draw
+from cmmanet.clips.erasing import erasure_draw
+from cmmanet.clips.normalise import MEAN
 from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
+
+# What erased pixels become: ImageNet's mean, which is 0 to the network but for the rounding.
+ERASED = np.round(255 * np.array(MEAN)).astype(np.uint8)
 
 
 class ClipBatch(NamedTuple):
@@ -45,6 +50,7 @@ class ClipDataset(Dataset[ClipBatch]):
         height: int,
         width: int,
         flip: bool,
+        erase: float,
     ) -> None:
         self.pid = pid
         self.length = length
@@ -54,12 +60,13 @@ class ClipDataset(Dataset[ClipBatch]):
         self._frames = frames
         self._size = (height, width)
         self._flip = flip
+        self._erase = erase
 
     def __len__(self) -> int:
         return len(self.pid)
 
     def __getitems__(self, requests: Sequence[ClipRequest]) -> ClipBatch:
-        """Read, decode and mirror the requested clips.
+        """Read, decode, mirror and erase the requested clips.
 
         Raises:
             DecodeError: for a frame that does not decode, named with its archive.
@@ -74,8 +81,19 @@ class ClipDataset(Dataset[ClipBatch]):
         pixels = read_frames(self._store, rows, *self._size)
         clips = pixels.reshape(len(requests), self._frames, *self._size, 3)
         clips[mirrored] = clips[mirrored][..., ::-1, :]
+        if self._erase:
+            self._erase_rectangles(clips, requests)
         return ClipBatch(torch.from_numpy(clips).permute(0, 1, 4, 2, 3), self.labels(requests))
 
     def labels(self, requests: Sequence[ClipRequest]) -> Tensor:
         """The classes int64 of the requested clips, with no frame read."""
         return torch.from_numpy(self.label[[request.tracklet for request in requests]])
+
+    def _erase_rectangles(
+        self, clips: npt.NDArray[np.uint8], requests: Sequence[ClipRequest]
+    ) -> None:
+        for clip, request in zip(clips, requests, strict=True):
+            erased = erasure_draw(request, *self._size, self._erase)
+            if erased is not None:
+                top, left, height, width = erased
+                clip[:, top : top + height, left : left + width] = ERASED

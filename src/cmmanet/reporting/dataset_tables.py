@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 
-from cmmanet.reporting.cells import DASH, measured, paragraph, percent, table
+from cmmanet.reporting.cells import DASH, escape, measured, paragraph, percent, table, where
 from cmmanet.reporting.conditions import TEST_FRAMES, conditions, trial_name
 from cmmanet.reporting.paper_tables import METRICS, PARTIAL, own_arms, own_steps
 from cmmanet.reporting.published import Paper
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
+from cmmanet.reporting.settings import deviation_mark
 from cmmanet.reporting.steps import judge_steps
 
 ABOUT = {
@@ -25,6 +26,7 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
         parts.append(paragraph(ABOUT[dataset]))
     if is_partial(arms.values()):
         parts.append(paragraph(f"**Partial data:** {PARTIAL}"))
+    parts += _marks(arms)
     if published:
         # The steps between arms are judged under the paper's own tables.
         parts += _comparison("All arms", arms, names, (), plan.test_frames)
@@ -39,6 +41,12 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
             ]
     parts += _trials(arms, plan.test_frames)
     return "\n\n".join(part for part in parts if part)
+
+
+def _marks(arms: Mapping[str, ArmResult]) -> list[str]:
+    """What sets these trainings apart from the paper's, before any of their numbers."""
+    marks = where({arm: deviation_mark(result) for arm, result in arms.items()})
+    return [paragraph(f"**Not the paper's settings:** {escape(mark)}.") for mark in marks]
 
 
 def _comparisons(arms: Mapping[str, ArmResult], plan: Planned, paper: Paper) -> list[str]:

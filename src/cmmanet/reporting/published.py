@@ -74,12 +74,21 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Option:
+    """A key of a result's `config` that the paper does not mention, and its value without it."""
+
+    key: str
+    without: float | str
+
+
+@dataclass(frozen=True)
 class Paper:
     """All that the paper publishes in tables, how it trained, and where it contradicts itself."""
 
     title: str
     authors: str
     settings: tuple[Setting, ...]
+    unmentioned: tuple[Option, ...]
     tables: dict[str, Table]
     notes: dict[str, str]
     slips: tuple[str, ...]
@@ -100,6 +109,7 @@ def load_published() -> Paper:
         title=raw["title"],
         authors=raw["authors"],
         settings=tuple(_setting(entry) for entry in raw["settings"]),
+        unmentioned=tuple(Option(**entry) for entry in raw["unmentioned"]),
         tables={table.number: table for table in tables},
         notes=raw["notes"],
         slips=tuple(raw["slips"]),

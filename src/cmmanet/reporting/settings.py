@@ -43,15 +43,31 @@ def deviations(config: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def additions(config: Mapping[str, Any]) -> list[str]:
+    """The options of this training that the paper does not mention."""
+    leaves = dict(_leaves(config))
+    return [
+        f"{option.key} {_text(leaves[option.key])} (not in the paper)"
+        for option in load_published().unmentioned
+        # Older results have no such key: the option did not exist.
+        if leaves.get(option.key, option.without) != option.without
+    ]
+
+
 def deviation_mark(result: ArmResult) -> str:
-    """What of the paper's settings this run did not have, in short; empty if it had them all."""
-    found = deviations(result["config"])
-    if not found:
+    """What sets this training apart from the paper's, in short; empty if nothing does."""
+    differing, added = deviations(result["config"]), additions(result["config"])
+    if not differing and not added:
         return ""
-    total = len(load_published().settings)
-    short = f"{len(found)} of the paper's {total} settings differ"
-    text = ", ".join(found) if len(found) <= _SPELT_OUT else short
-    return f"recipe {result['recipe']}: {text}"
+    parts = [*differing, *added]
+    if len(parts) > _SPELT_OUT:
+        total = len(load_published().settings)
+        parts = [f"{len(differing)} of the paper's {total} settings differ"] if differing else []
+        if added:
+            options = "option" if len(added) == 1 else "options"
+            paper = "it" if differing else "the paper"
+            parts.append(f"{len(added)} {options} that {paper} does not mention")
+    return f"recipe {result['recipe']}: {', '.join(parts)}"
 
 
 def stated_settings() -> str:
@@ -60,6 +76,11 @@ def stated_settings() -> str:
         f"{_keys(setting)} {_stated(setting)} ({setting.stated})"
         for setting in load_published().settings
     )
+
+
+def unmentioned_options() -> str:
+    """The options that the paper does not mention."""
+    return ", ".join(option.key for option in load_published().unmentioned)
 
 
 def _keys(setting: Setting) -> str:

@@ -23,7 +23,7 @@ from cmmanet.reporting.paper_tables import METRICS, paper_table
 from cmmanet.reporting.provenance import dates, devices
 from cmmanet.reporting.published import Paper, load_published
 from cmmanet.reporting.results import TITLES, ArmResult, Planned, is_partial, planned, title
-from cmmanet.reporting.settings import deviation_mark, stated_settings
+from cmmanet.reporting.settings import deviation_mark, stated_settings, unmentioned_options
 
 READING = (
     "**R1, R5, R10, R20**: cumulative matching characteristic (CMC), the share of queries with a "
@@ -101,6 +101,8 @@ def _headline(result: ArmResult, plan: Planned) -> dict[str, Any]:
         "rank1_std": None if std is None else finite(std[frames]["rank1"]),
         "trials": len(result["trials"]),
         "partial": result["partial"],
+        "recipe": result["recipe"],
+        "papers_settings": not deviation_mark(result),
     }
 
 
@@ -135,8 +137,9 @@ def _verdict(plan: Planned, paper: Paper) -> str:
 def _settings() -> str:
     return (
         f"**Settings**: the paper states {stated_settings()}. In Tables I–V a run that departs "
-        "from any of these says so in its source column, whatever its recipe is called; all else "
-        "the paper leaves open."
+        "from any of these says so in its source column, whatever its recipe is called, and so "
+        f"does one with an option that the paper does not mention ({unmentioned_options()}); all "
+        "else the paper leaves open."
     )
 
 

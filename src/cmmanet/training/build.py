@@ -24,6 +24,7 @@ def empty_network(plan: ArmPlan, identities: int) -> CMMANet:
         submodules=model.submodules,
         hidden=model.hidden,
         last_stride=model.last_stride,
+        neck=model.neck,
     )
 
 

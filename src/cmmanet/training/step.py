@@ -72,7 +72,7 @@ def objective(
     total = features.new_zeros((), dtype=torch.float32)
     record: dict[str, Tensor] = {"accuracy": (logits.argmax(1) == labels).float().mean()}
     if weights.identity:
-        terms["identity"] = identity_loss(logits, labels)
+        terms["identity"] = identity_loss(logits, labels, weights.smoothing)
     if weights.triplet:
         margin = None if weights.margin == "soft" else weights.margin
         triplet = batch_hard_triplet(features, labels, margin)
