@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from conftest import REPOSITORY
@@ -181,7 +183,7 @@ def test_experiment_in_a_temporary_copy_loses_nothing(clone: Clone) -> None:
     assert "far" in shown
 
 
-def test_killed_pipeline_leaves_nothing_running_and_continues(clone: Clone) -> None:
+def test_killed_dvc_takes_its_trainer_along(clone: Clone) -> None:
     before = {run.info.run_id for run in clone.mlflow_runs()}
     params = clone.folder / "params.yaml"
     original = params.read_text()
@@ -196,12 +198,12 @@ def test_killed_pipeline_leaves_nothing_running_and_continues(clone: Clone) -> N
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    wait_for(lambda: b"trial-00  10/" in log.read_bytes())
+    # A line every ten seconds, with how long it will take.
+    wait_for(lambda: re.search(rb"frames/s .* left", log.read_bytes()))
     dvc.kill()
     dvc.wait()
-    # The trainer ends with the dvc that started it, and tidies up.
-    folder = clone.folder / "runs/synthetic/baseline"
     wait_for(lambda: b"error: interrupted" in log.read_bytes())
+    folder = clone.folder / "runs/synthetic/baseline"
     assert not list(folder.rglob("*"))
     new = [run for run in clone.mlflow_runs() if run.info.run_id not in before]
     assert {run.info.status for run in new} == {"KILLED"} and len(new) == 2
@@ -212,7 +214,84 @@ def test_killed_pipeline_leaves_nothing_running_and_continues(clone: Clone) -> N
     assert (folder / "trial-01" / "weights.safetensors").is_file(), "restored from the cache"
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
+TRAIN = (sys.executable, "-m", "pipeline.train", "synthetic", "cmmanet-restricted")
+
+
+def trained(clone: Clone) -> dict[str, object]:
+    """Everything that training leaves, but its times and the names of its runs."""
+    left: dict[str, object] = {}
+    for trial in sorted((clone.folder / "runs/synthetic/cmmanet-restricted").iterdir()):
+        left[f"{trial.name}/weights"] = (trial / "weights.safetensors").read_bytes()
+        history = pd.read_csv(trial / "history.csv")
+        left[f"{trial.name}/history"] = history.drop(
+            columns=["seconds", "frames_per_second"]
+        ).to_dict("records")
+    return left
+
+
+def kill_in_second_trial(clone: Clone) -> None:
+    process = subprocess.Popen(
+        [*TRAIN, "--save-every", "0"],
+        cwd=clone.folder,
+        env=clone.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    pattern = "synthetic-cmmanet-restricted-*/trial-01.checkpoints/iteration-*"
+    wait_for(lambda: len(list((clone.folder / ".checkpoints").glob(pattern))) >= 2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_training_goes_on_and_ends_the_same(clone: Clone) -> None:
+    params = clone.folder / "params.yaml"
+    original = params.read_text()
+    params.write_text(original.replace("iterations: 3", "iterations: 9"))
+    clone.run("dvc", "repro", "plan", "split@synthetic")
+    clone.run(*TRAIN)
+    whole = trained(clone)
+    before = {run.info.run_id for run in clone.mlflow_runs()}
+
+    kill_in_second_trial(clone)
+    folder = next((clone.folder / ".checkpoints").glob("synthetic-cmmanet-restricted-*"))
+    unfinished = {run.info.run_id for run in clone.mlflow_runs() if run.info.status == "RUNNING"}
+    assert len(unfinished) == 2 and not unfinished & before, "the arm and its second trial"
+    first = (folder / "trial-00/weights.safetensors").stat().st_mtime_ns
+
+    # Another learning rate is another training, which says so and leaves the first alone.
+    params.write_text(params.read_text().replace("lr: 0.002", "lr: 0.001"))
+    clone.run("dvc", "repro", "plan")
+    output = clone.run(*TRAIN)
+    assert re.search(r"starts afresh: .*optimiser\.lr 0\.002 \(now 0\.001\);", output)
+    params.write_text(params.read_text().replace("lr: 0.001", "lr: 0.002"))
+    clone.run("dvc", "repro", "plan")
+    assert trained(clone) != whole
+
+    assert (folder / "trial-00/weights.safetensors").stat().st_mtime_ns == first
+    output = clone.run(*TRAIN)
+    assert re.search(r"trial-01 goes on after iteration [2-8] of 9", output)
+    assert "trial-00:" not in output, "what was finished is not trained again"
+    assert trained(clone) == whole
+    assert not list((clone.folder / ".checkpoints").glob("synthetic-cmmanet-restricted-*"))
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{clone.folder}/mlflow.db")
+    for run in unfinished:
+        assert client.get_run(run).info.status == "FINISHED"
+        for metric in client.get_run(run).data.metrics:
+            steps = [point.step for point in client.get_metric_history(run, metric)]
+            assert len(steps) == len(set(steps)) > 1, "no metric twice"
+    record = clone.read("runs/synthetic/cmmanet-restricted/trial-01/run.json")
+    assert {record["mlflow_run"], record["mlflow_arm_run"]} == unfinished
+
+    # Finished is finished: the same command trains anew.
+    assert "trial-00:" in clone.run(*TRAIN)
+    assert trained(clone) == whole
+    params.write_text(original)
+    clone.run("dvc", "repro")
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
