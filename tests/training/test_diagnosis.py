@@ -31,6 +31,7 @@ def test_triplet_at_its_margin(margin: float | str, loss: float) -> None:
     signs = diagnose(plan, {**HEALTHY, **stuck})
     assert list(signs) == ["triplet"] and f"sits at {loss:.3f}" in signs["triplet"]
     assert diagnose(plan, {**HEALTHY, **stuck, "loss_triplet": loss * 1.1}) == {}
+    assert diagnose(plan, {**HEALTHY, "loss_triplet": loss}) == {}, "by chance, distances apart"
 
 
 def test_attention_collapsed_or_still_uniform() -> None:

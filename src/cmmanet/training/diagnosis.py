@@ -16,7 +16,8 @@ UNIFORM = 0.98
 # Share of the iterations after which uniform attention is worth a word.
 _SETTLED = 0.25
 
-# How near the loss is to the margin, relative to it, when nothing is learnt.
+# How near the loss is to the margin, and the distances to each other, when nothing is learnt;
+# relative to the margin.
 _AT_MARGIN = 0.01
 
 
@@ -29,7 +30,8 @@ def diagnose(plan: ArmPlan, epoch: Mapping[str, float]) -> dict[str, str]:
     losses = plan.losses
     if losses.triplet:
         stuck = math.log(2) if losses.margin == "soft" else losses.margin
-        if abs(epoch["loss_triplet"] - stuck) < _AT_MARGIN * stuck:
+        apart = epoch["positive_distance"] - epoch["negative_distance"]
+        if max(abs(epoch["loss_triplet"] - stuck), abs(apart)) < _AT_MARGIN * stuck:
             signs["triplet"] = (
                 f"the triplet loss sits at {epoch['loss_triplet']:.3f}, where all distances are "
                 f"alike (they average {epoch['positive_distance']:.2g} to the hardest positive, "
