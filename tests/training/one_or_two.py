@@ -5,6 +5,7 @@
 Batch normalisation is frozen: on a CPU it is not synchronised.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def main() -> None:
     )
     clips = open_clips(data, repeat=5)
     with joined_processes() as processes:
+        assert processes.count == int(os.environ.get("WORLD_SIZE", "1"))
         network = build_network(plan, len(clips.identities), 3, Path())
         freeze(network)
         requests = plan_epoch(plan, clips, 3, 0).batches[0]

@@ -67,7 +67,8 @@ def joined_processes() -> Iterator[Processes]:
     # Seconds to import, for those who need it.
     from accelerate import PartialState
 
-    state = PartialState()
+    # Left to itself it takes processes without a GPU for as many trainings of their own.
+    state = PartialState(cpu=not torch.cuda.is_available())
     prepare_device(state.device)
     try:
         yield Processes(state.device, state.process_index, state.num_processes)
