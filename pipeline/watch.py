@@ -23,7 +23,7 @@ class Watch:
     def __init__(self, title: str, plan: ArmPlan, progress: Progress) -> None:
         self._title = title
         self._total = plan.schedule.iterations
-        self._frames = plan.batch.identities * plan.batch.clips * plan.clip.frames
+        self._begun, self._begun_at = 0, time.monotonic()
         self._progress = progress
         self._task = progress.add_task(title, total=self._total, state="")
         self._said_at = time.monotonic()
@@ -31,6 +31,7 @@ class Watch:
     def begin(self, iteration: int) -> None:
         """Start the bar where the training starts."""
         self._progress.reset(self._task, completed=iteration, total=self._total)
+        self._begun, self._begun_at = iteration, time.monotonic()
 
     def look(self, look: Look) -> None:
         """Show how the training stands."""
@@ -41,8 +42,8 @@ class Watch:
         self._progress.update(self._task, state=state)
         due = time.monotonic() - self._said_at >= LINE_EVERY
         if not self._progress.console.is_terminal and (due or look.iteration == self._total):
-            left = (self._total - look.iteration) * self._frames / look.frames_per_second
-            remaining = timedelta(seconds=round(left))
+            pace = (time.monotonic() - self._begun_at) / (look.iteration - self._begun)
+            remaining = timedelta(seconds=round(pace * (self._total - look.iteration)))
             self.say(f"{self._title}  {look.iteration}/{self._total}  {state}  {remaining} left")
             self._said_at = time.monotonic()
 

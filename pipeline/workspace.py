@@ -134,7 +134,7 @@ def locked(folder: Path, name: str, *, wait: bool) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        other = holder.read_text() if holder.is_file() else "unknown"
+        other = (holder.read_text() if holder.is_file() else "") or "unknown"
         if not wait:
             raise BlockingIOError(
                 f"{name} is being done by another process, {other}: end that one, or let it "

@@ -29,13 +29,13 @@ def test_two_processes_do_as_one(data: Path, tmp_path: Path) -> None:
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     two = run(data, tmp_path / "two", *launcher)
     for name, value in one[0].items():
-        torch.testing.assert_close(two[0][name], value, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(two[0][name], value, rtol=1e-6, atol=1e-6)
     for name, gradient in one[1].items():
-        scale = gradient.abs().max().item()
-        torch.testing.assert_close(two[1][name], gradient, rtol=1e-3, atol=1e-5 * scale, msg=name)
+        difference = (two[1][name] - gradient).abs().max() / gradient.abs().max()
+        assert difference < 2e-5, name
     assert len(one[2]) == len(two[2]) > 1
     for means, again in zip(one[2], two[2], strict=True):
-        assert again == pytest.approx(means, rel=1e-2)
+        assert again == pytest.approx(means, rel=1e-3, abs=1e-4)
     assert one[3].keys() == two[3].keys(), "the weights' names do not tell how many trained"
 
 

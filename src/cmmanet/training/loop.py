@@ -123,6 +123,11 @@ def train(
     sums = {name: value.to(device) for name, value in state.sums.items()}
     if processes.main:
         listener.begin(state.iteration, history)
+        if processes.count > 1 and device.type != "cuda":
+            listener.say(
+                "warning: batch normalisation is synchronised on CUDA only: each process takes "
+                "its own share's statistics, so that numbers depend on the number of processes"
+            )
 
     if plan.compile:
         network.compile()
