@@ -57,9 +57,14 @@ class Kept:
                 shutil.copytree(trial, partial / trial.name)
             shutil.rmtree(target, ignore_errors=True)
             partial.rename(target)
-        except BaseException:
+        except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
-            raise
+            # copytree collects its errors.
+            reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error
+            raise OSError(
+                f"{target}: cannot be written ({reason}); what was trained is kept in "
+                f"{self.folder}: run the same command again"
+            ) from None
         shutil.rmtree(self.folder)
 
 

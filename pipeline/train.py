@@ -256,7 +256,10 @@ def _write_trial(folder: Path, trained: Trained, content: Mapping[str, Any]) -> 
     try:
         safetensors.torch.save_file(weights, folder / "weights.safetensors")
     except safetensors.SafetensorError as error:
-        raise OSError(f"{folder}: weights not written: {error}") from None
+        raise OSError(
+            f"{folder}: weights not written: {error}; run the same command again, which goes on "
+            "from the last checkpoint"
+        ) from None
     with (folder / HISTORY).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(trained.history[0]))
         writer.writeheader()
