@@ -62,10 +62,14 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None = 
 
     # Differences, not the expansion a² + b² − 2ab, which loses all digits of a small distance.
     precise = _precise(features)
-    distances = torch.cdist(precise, precise, compute_mode="donot_use_mm_for_euclid_dist")
-    # What is no anchor may have neither: infinity less infinity would be NaN.
-    hardest_positive = distances.masked_fill(~positive, -math.inf).amax(1).masked_fill(~anchors, 0)
-    hardest_negative = distances.masked_fill(same, math.inf).amin(1).masked_fill(~anchors, 0)
+    with torch.no_grad():
+        distances = torch.cdist(precise, precise, compute_mode="donot_use_mm_for_euclid_dist")
+        farthest = distances.masked_fill(~positive, -math.inf).argmax(1)
+        nearest = distances.masked_fill(same, math.inf).argmin(1)
+    # Gradients of the hardest pairs alone: all others have none, and cdist's own is not there on
+    # MPS before torch 2.13.
+    hardest_positive = torch.linalg.vector_norm(precise - precise[farthest], dim=1)
+    hardest_negative = torch.linalg.vector_norm(precise - precise[nearest], dim=1)
     violation = hardest_positive - hardest_negative
     if margin is None:
         loss, active = functional.softplus(violation), violation > 0
