@@ -27,7 +27,8 @@ from cmmanet.training.device import (
     precision_name,
 )
 from cmmanet.training.diagnosis import diagnose
-from cmmanet.training.loop import SAVE_EVERY, Listener, Trained, plan_epoch, train
+from cmmanet.training.logbook import Listener
+from cmmanet.training.loop import SAVE_EVERY, Trained, plan_epoch, train
 from cmmanet.training.processes import Processes, joined_processes
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run

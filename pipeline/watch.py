@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cmmanet.params import ArmPlan
-from cmmanet.training.loop import Look
+from cmmanet.training.logbook import Look
 
 # Seconds between two lines where there is no terminal.
 LINE_EVERY = 10.0

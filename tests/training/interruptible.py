@@ -18,7 +18,8 @@ import torch
 from training.small import open_clips, plan_of
 
 from cmmanet.training.build import build_network
-from cmmanet.training.loop import Listener, train
+from cmmanet.training.logbook import Listener
+from cmmanet.training.loop import train
 from cmmanet.training.processes import Processes
 
 ITERATIONS = 72

@@ -15,7 +15,8 @@ from torchvision.ops import FrozenBatchNorm2d
 from training.small import open_clips, plan_of
 
 from cmmanet.training.build import build_network
-from cmmanet.training.loop import Listener, plan_epoch, train
+from cmmanet.training.logbook import Listener
+from cmmanet.training.loop import plan_epoch, train
 from cmmanet.training.processes import distribute, joined_processes
 from cmmanet.training.step import train_step
 

@@ -13,7 +13,8 @@ from cmmanet.model.network import CMMANet
 from cmmanet.params import ArmPlan
 from cmmanet.training.build import build_network
 from cmmanet.training.checkpoint import load_checkpoint
-from cmmanet.training.loop import Listener, Trained, TrainingError, train
+from cmmanet.training.logbook import Listener, TrainingError
+from cmmanet.training.loop import Trained, train
 from cmmanet.training.processes import Processes
 
 CPU = torch.device("cpu")

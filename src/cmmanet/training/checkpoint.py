@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         OSError: on a full disk, for instance; the checkpoints before it are left as they were.
     """
     buffer = io.BytesIO()
-    torch.save(asdict(checkpoint), buffer)
+    torch.save(vars(checkpoint), buffer)
     content = buffer.getbuffer()
     partial = folder / "partial"
     try:

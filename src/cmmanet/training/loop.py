@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cmmanet.clips.batches import ClipRequest, Epoch, epoch_batches, epoch_length
@@ -18,52 +15,16 @@ from cmmanet.clips.dataset import ClipBatch, ClipDataset
 from cmmanet.model.network import CMMANet
 from cmmanet.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from cmmanet.training.device import choose_precision, deterministic
+from cmmanet.training.logbook import Listener, Logbook
 from cmmanet.training.processes import Processes, distribute
 from cmmanet.training.schedule import learning_rate
-from cmmanet.training.step import attention_record, train_step
+from cmmanet.training.step import train_step
 
 if TYPE_CHECKING:
     from cmmanet.params import ArmPlan
 
-# Seconds between two looks at the losses: each look waits for the device.
-LOOK_EVERY = 1.0
-
 # Seconds between two checkpoints, and so the most that is lost.
 SAVE_EVERY = 120.0
-
-
-class TrainingError(ValueError):
-    """A training that cannot go on."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a training stands: the record of its last step, and frames a second since the last look.
-
-    No numbers where a look would have to wait for the device.
-    """
-
-    iteration: int
-    record: dict[str, float] | None = None
-    frames_per_second: float = 0.0
-
-
-@dataclass(frozen=True)
-class Listener:
-    """What a training tells, in the main process only.
-
-    Attributes:
-        begin: called once with the number of iterations done and the history so far: both
-            empty unless an interrupted training goes on.
-        look: called after each iteration.
-        epoch: called with each epoch's means and the attention statistics of its last batch.
-        say: called with a line for people.
-    """
-
-    begin: Callable[[int, list[dict[str, float]]], None]
-    look: Callable[[Look], None]
-    epoch: Callable[[dict[str, float]], None]
-    say: Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -119,10 +80,10 @@ def train(
     if state.iteration:
         network.load_state_dict(state.network)
         optimiser.load_state_dict(state.optimiser)
-    history = list(state.history)
-    sums = {name: value.to(device) for name, value in state.sums.items()}
+    length = epoch_length(len(dataset), plan.batch.identities * plan.batch.clips)
+    logbook = Logbook(plan, length, state, listener, device)
     if processes.main:
-        listener.begin(state.iteration, history)
+        listener.begin(state.iteration, logbook.history)
         if processes.count > 1 and device.type != "cuda":
             listener.say(
                 "warning: batch normalisation is synchronised on CUDA only: each process takes "
@@ -133,20 +94,12 @@ def train(
         network.compile()
     trained = distribute(network, processes, unused=plan.losses.identity == 0)
     precision = choose_precision(plan.precision, device)
-    clips = plan.batch.identities * plan.batch.clips
-    length = epoch_length(len(dataset), clips)
     epochs: dict[int, Epoch] = {}
     requests = _requests(plan, dataset, seed, state.iteration, epochs)
-    shared = _Shared(dataset, processes.share(clips))
-
-    # Of the epoch under way, of the looks, and of the checkpoints.
-    started = time.perf_counter() - state.seconds
-    looked, looked_at = state.iteration, time.perf_counter()
-    saved_at = time.perf_counter()
+    shared = _Shared(dataset, processes.share(plan.batch.identities * plan.batch.clips))
+    loader = _loader(requests, shared, device, workers)
     with deterministic(device) as nondeterministic:
-        for done, batch in enumerate(
-            _loader(requests, shared, device, workers), start=state.iteration + 1
-        ):
+        for done, batch in enumerate(loader, start=state.iteration + 1):
             rate = learning_rate(plan.optimiser, plan.schedule, done - 1)
             optimiser.param_groups[0]["lr"] = rate
             output, record = train_step(
@@ -158,45 +111,15 @@ def train(
                 precision=precision,
                 processes=processes,
             )
-            if not processes.main:
-                continue
-            for name, value in record.items():
-                sums[name] = sums[name] + value if name in sums else value
-
-            finished = done == plan.schedule.iterations
-            epoch, before = divmod(done - 1, length)
-            now = time.perf_counter()
-            save = now - saved_at >= save_every and not finished
-            if finished or save or before + 1 == length or now - looked_at >= LOOK_EVERY:
-                _check_finite(sums, done)  # waits for the device
-                now = time.perf_counter()
-                rate_now = (done - looked) * clips * plan.clip.frames / (now - looked_at)
-                listener.look(Look(done, _numbers(record), rate_now))
-                looked, looked_at = done, now
-            else:
-                listener.look(Look(done))
-            if finished or before + 1 == length:
-                planned = epochs.pop(epoch)
-                seconds = now - started
-                attention = attention_record(output, plan.model.mam_after)
-                means = {
-                    "epoch": epoch,
-                    "iterations": done,
-                    "lr": rate,
-                    **{name: value / (before + 1) for name, value in _numbers(sums).items()},
-                    **_numbers(attention),
-                    **({} if planned.interval is None else {"interval": planned.interval}),
-                    "repeated_clips": planned.repeated_clips,
-                    "seconds": seconds,
-                    "frames_per_second": (before + 1) * clips * plan.clip.frames / seconds,
-                }
-                history.append(means)
-                listener.epoch(means)
-                sums, started = {}, time.perf_counter()
-            if save:
-                _save(checkpoints, done, network, optimiser, sums, started, history, listener)
-                saved_at = time.perf_counter()
-    return Trained(network.eval(), history, sorted(nondeterministic))
+            epoch = (done - 1) // length
+            if processes.main:
+                logbook.enter(done, output, record, rate, epochs[epoch])
+                checkpoint = logbook.checkpoint(done, network, optimiser, save_every)
+                if checkpoint is not None:
+                    _save(checkpoints, checkpoint, listener)
+            if done % length == 0:
+                del epochs[epoch]
+    return Trained(network.eval(), logbook.history, sorted(nondeterministic))
 
 
 def plan_epoch(plan: ArmPlan, dataset: ClipDataset, seed: int, epoch: int) -> Epoch:
@@ -259,44 +182,12 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _numbers(tensors: dict[str, Tensor]) -> dict[str, float]:
-    """Their values; the device is waited for once, not once a tensor."""
-    values = torch.stack([value.float() for value in tensors.values()]).tolist() if tensors else []
-    return dict(zip(tensors, values, strict=True))
-
-
-def _check_finite(sums: dict[str, Tensor], iteration: int) -> None:
-    for name, value in _numbers(sums).items():
-        if name.startswith("loss") and not math.isfinite(value):
-            raise TrainingError(
-                f"{name} is {value} at or shortly before iteration {iteration}: the "
-                "training has diverged; lower optimiser.lr, or set precision to fp32"
-            )
-
-
-def _save(
-    folder: Path,
-    done: int,
-    network: CMMANet,
-    optimiser: torch.optim.Optimizer,
-    sums: dict[str, Tensor],
-    started: float,
-    history: list[dict[str, float]],
-    listener: Listener,
-) -> None:
-    checkpoint = Checkpoint(
-        iteration=done,
-        network=network.state_dict(),
-        optimiser=optimiser.state_dict(),
-        sums=sums,
-        seconds=time.perf_counter() - started,
-        history=history,
-    )
+def _save(folder: Path, checkpoint: Checkpoint, listener: Listener) -> None:
     try:
         save_checkpoint(folder, checkpoint)
     except OSError as error:
         # Hours of training are worth more than their safety copy.
         listener.say(
-            f"warning: no checkpoint of iteration {done} in {folder} ({error}); training goes on, "
-            "and an interruption would lose what was done since the last"
+            f"warning: no checkpoint of iteration {checkpoint.iteration} in {folder} ({error}); "
+            "training goes on, and an interruption would lose what was done since the last"
         )
