@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from cmmanet.evaluation.folding import fold_batch_norms
+from cmmanet.evaluation.folding import fold_batch_norms, for_inference
 from cmmanet.model.backbone import BackboneName
 from cmmanet.model.network import CMMANet
 
@@ -41,6 +41,15 @@ def test_folded_features_are_the_same(backbone: BackboneName) -> None:
         torch.nn.functional.normalize(f.double()).cov().argsort(1) for f in (features, expected)
     )
     assert torch.equal(ranking, expected_ranking)
+
+
+def test_convolutions_hold_what_autocast_would_round() -> None:
+    network = learned_network("resnet18")
+    folded = fold_batch_norms(network).to(memory_format=torch.channels_last)
+    rounded = for_inference(network, torch.bfloat16)
+    frames = torch.randn(2, 3, 64, 32)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(rounded.frame_features(frames), folded.frame_features(frames))
 
 
 def test_folding_wants_evaluation_mode() -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from cmmanet.clips.normalise import normalise
 from cmmanet.clips.sampling import chunk_first
 from cmmanet.datasets.tracklets import Tracklets
-from cmmanet.evaluation.folding import fold_batch_norms
+from cmmanet.evaluation.folding import for_inference
 from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
 from cmmanet.model.network import CMMANet
@@ -79,7 +79,7 @@ def embed(
     Raises:
         DecodeError: for a frame that does not decode, named with its archive.
     """
-    network = fold_batch_norms(network.to(device).eval()).to(memory_format=torch.channels_last)
+    network = for_inference(network.to(device), precision)
     length = tracklets.length[rows]
     start = np.cumsum(length) - length
     frame = np.repeat(tracklets.first[rows] - start, length) + np.arange(length.sum())

@@ -4,10 +4,23 @@ import copy
 from itertools import pairwise
 from typing import TypeVar
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+def for_inference(network: Network, precision: torch.dtype) -> Network:
+    """A copy in evaluation mode, folded, in channels_last, its convolutions in `precision`.
+
+    They are then to be run under autocast, which would round the same weights for every batch.
+    """
+    folded = fold_batch_norms(network.eval()).to(memory_format=torch.channels_last)
+    for module in folded.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(precision)
+    return folded
 
 
 def fold_batch_norms(network: Network) -> Network:
