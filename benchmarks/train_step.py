@@ -372,7 +372,7 @@ def main() -> None:
     precision = choose_precision("auto", device)
     cuda = device.type == "cuda"
     print(f"{describe(device)}; {CLIPS} clips × {FRAMES} frames; medians, taking turns")
-    few, many = (30, 50) if cuda else (3, 7)
+    few, many = (30, 50) if cuda else (2, 7)
     bars = []
     for backbone, rounds, required in (("resnet18", many, 0.92), ("resnet50", few, 0.88)):
         ratio = measure_step(backbone, device, precision, rounds)
@@ -383,7 +383,7 @@ def main() -> None:
     for backbone, rounds, warm_up in (("resnet18", few, 1), ("resnet50", few if cuda else 1, 0)):
         times = measure_plain(backbone, device, precision, rounds, warm_up)
         bars.append(Bar(f"step {backbone}: × as fast as written plainly", 2, times))
-    trained = measure_training("resnet18", device, precision, 40 if cuda else 8, 3)
+    trained = measure_training("resnet18", device, precision, 40 if cuda else 8, 2)
     bars.append(Bar("training resnet18 from a zip: ratio to the step alone", 0.9, trained))
     if cuda:
         measure_training("resnet50", device, precision, 20, 3)
