@@ -4,7 +4,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -32,6 +32,20 @@ def median_seconds(
         if call >= warm_up:
             seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
+
+
+def side_by_side(
+    functions: Mapping[str, Callable[[], object]],
+    rounds: int,
+    device: torch.device,
+    warm_up: int = 1,
+) -> dict[str, float]:
+    """Wall time of one call of each, the median of `rounds` in which they take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(warm_up + rounds):
+        for name, function in functions.items():
+            seconds[name].append(median_seconds(function, 1, device, warm_up=0))
+    return {name: statistics.median(values[warm_up:]) for name, values in seconds.items()}
 
 
 def describe(device: torch.device) -> str:

@@ -134,6 +134,30 @@ def test_gradient_is_that_of_the_k_copies():
     torch.testing.assert_close(ours, expected)
 
 
+def test_maps_too_large_to_be_refined_at_once():
+    torch.manual_seed(0)
+    features = torch.randn(5, 2048, 32, 16).to(memory_format=torch.channels_last).requires_grad_()
+    responses = torch.randn(5, 2, 32, 16, requires_grad=True)
+    log_attention = log_attention_eq2(responses)
+    refined = refine_eq4(features, log_attention)
+    copies = features + (log_attention.exp()[:, :, None] * features[:, None]).amax(1)
+    torch.testing.assert_close(refined, copies)
+    cotangent = torch.randn_like(refined)
+    ours = torch.autograd.grad(refined, (features, responses), cotangent, retain_graph=True)
+    expected = torch.autograd.grad(copies, (features, responses), cotangent)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_type_that_is_asked_for_is_rounded_to_once():
+    torch.manual_seed(0)
+    features = torch.randn(2, 5, 4, 2).bfloat16().requires_grad_()
+    log_attention = log_attention_eq2(torch.randn(2, 3, 4, 2))
+    refined = refine_eq4(features, log_attention, torch.bfloat16)
+    assert torch.equal(refined, refine_eq4(features, log_attention).bfloat16())
+    (gradient,) = torch.autograd.grad(refined.sum(), features)
+    assert gradient.dtype == torch.bfloat16
+
+
 def test_channels_last_and_bfloat16_autocast():
     torch.manual_seed(0)
     module = MultiAttention(channels=16, submodules=4, hidden=8)

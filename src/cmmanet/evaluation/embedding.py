@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from cmmanet.clips.normalise import normalise
 from cmmanet.clips.sampling import chunk_first
 from cmmanet.datasets.tracklets import Tracklets
+from cmmanet.evaluation.folding import for_inference
 from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
 from cmmanet.model.network import CMMANet
@@ -78,7 +79,7 @@ def embed(
     Raises:
         DecodeError: for a frame that does not decode, named with its archive.
     """
-    network = network.to(device).to(memory_format=torch.channels_last).eval()
+    network = for_inference(network.to(device), precision)
     length = tracklets.length[rows]
     start = np.cumsum(length) - length
     frame = np.repeat(tracklets.first[rows] - start, length) + np.arange(length.sum())

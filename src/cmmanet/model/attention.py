@@ -1,7 +1,11 @@
 """The multi-attention module (MAM): Section III-B, Eq. 1 to 4."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 
@@ -20,14 +24,15 @@ def log_attention_eq2(responses: Tensor) -> Tensor:
     return precise.flatten(-2).log_softmax(-1).reshape(responses.shape)
 
 
-def refine_eq4(features: Tensor, log_attention: Tensor) -> Tensor:
+def refine_eq4(features: Tensor, log_attention: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Features with the strongest of their K attended copies added.
 
         x_k = a_k ⊙ f                                                                  (Eq. 3)
         f̂ = f + max_k x_k                                                              (Eq. 4)
 
-    Features [..., D, h, w] and log-attention [..., K, h, w] give [..., D, h, w] in the attention's
-    float32: near uniform attention adds 1/hw of f, which is all but lost in a bf16 sum.
+    Features [..., D, h, w] and log-attention [..., K, h, w] give [..., D, h, w], computed in the
+    attention's float32: near uniform attention adds 1/hw of f, which is all but lost in a bf16 sum.
+    The result is float32 too, unless it is to be rounded to another `dtype`.
 
     The K copies are never made: the largest product with a positive feature is that of the largest
     attention, with a negative one (MobileNetV2) that of the smallest.
@@ -38,8 +43,51 @@ def refine_eq4(features: Tensor, log_attention: Tensor) -> Tensor:
     """
     strongest = log_attention.amax(-3, keepdim=True).exp()
     weakest = log_attention.amin(-3, keepdim=True).exp()
-    precise = features.to(strongest.dtype)
-    return torch.addcmul(precise, precise, torch.where(precise > 0, strongest, weakest))
+    maps = [tensor.reshape(-1, *tensor.shape[-3:]) for tensor in (features, strongest, weakest)]
+    refined: Tensor = _Refine.apply(*maps, dtype or strongest.dtype)
+    return refined.reshape(features.shape)
+
+
+class _Refine(torch.autograd.Function):
+    """f · (1 + strongest) where f is positive, f · (1 + weakest) where it is not.
+
+    What autograd would derive keeps several maps of the features' size in float32 for the backward
+    pass; this keeps the features alone, as they are.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, strongest: Tensor, weakest: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        ctx.save_for_backward(features, strongest, weakest)
+        refined = torch.empty_like(features, dtype=dtype)
+        for part in _parts(features):
+            f = features[part].to(strongest.dtype)
+            refined[part] = torch.maximum(f * (1 + strongest[part]), f * (1 + weakest[part]))
+        return refined
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        features, strongest, weakest = ctx.saved_tensors
+        of_features = torch.empty_like(features)
+        of_strongest, of_weakest = torch.empty_like(strongest), torch.empty_like(weakest)
+        for part in _parts(features):
+            f, g = features[part].to(strongest.dtype), gradient[part].to(strongest.dtype)
+            positive = g * (f > 0)
+            other = g - positive
+            of_features[part] = g.addcmul(positive, strongest[part]).addcmul_(other, weakest[part])
+            of_strongest[part] = positive.mul_(f).sum(1, keepdim=True)
+            of_weakest[part] = other.mul_(f).sum(1, keepdim=True)
+        return of_features, of_strongest, of_weakest, None
+
+
+def _parts(features: Tensor) -> Iterator[slice]:
+    """Images by the few on the CPU, so that intermediate maps stay in its cache; elsewhere all."""
+    at_once = len(features)
+    if features.device.type == "cpu":
+        at_once = max(1, 2**21 // features[0].numel())
+    return (slice(start, start + at_once) for start in range(0, len(features), at_once))
 
 
 class MultiAttention(nn.Module):
@@ -66,7 +114,10 @@ class MultiAttention(nn.Module):
         responses: Tensor = self.respond(hidden)
         return responses
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Refined features [F, D, h, w] and the log-attention [F, K, h, w] that refined them."""
+    def forward(self, features: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+        """Refined features [F, D, h, w] and the log-attention [F, K, h, w] that refined them.
+
+        Both are float32 at least; the features are rounded to `dtype` if it is given.
+        """
         log_attention = log_attention_eq2(self.responses_eq1(features))
-        return refine_eq4(features, log_attention), log_attention
+        return refine_eq4(features, log_attention, dtype), log_attention

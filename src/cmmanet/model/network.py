@@ -94,7 +94,9 @@ class CMMANet(nn.Module):
         for number, stage in enumerate(self.backbone.stages, start=1):
             maps = stage(maps)
             if str(number) in self.mams:
-                maps, attention = self.mams[str(number)](maps)
+                # Autocast would round what the next stage reads, once for every convolution.
+                rounded = maps.dtype if number < len(self.backbone.stages) else None
+                maps, attention = self.mams[str(number)](maps, rounded)
                 log_attention.append(attention)
         # Averages are taken in float32: distances are measured on them.
         precise = torch.promote_types(maps.dtype, torch.float32)
