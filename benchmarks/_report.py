@@ -39,13 +39,23 @@ def side_by_side(
     rounds: int,
     device: torch.device,
     warm_up: int = 1,
-) -> dict[str, float]:
-    """Wall time of one call of each, the median of `rounds` in which they take turns."""
+) -> dict[str, list[float]]:
+    """Wall times of one call of each, in rounds in which they take turns, to and fro."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(warm_up + rounds):
-        for name, function in functions.items():
-            seconds[name].append(median_seconds(function, 1, device, warm_up=0))
-    return {name: statistics.median(values[warm_up:]) for name, values in seconds.items()}
+    for turn in range(warm_up + rounds):
+        names = list(functions)
+        for name in reversed(names) if turn % 2 else names:
+            seconds[name].append(median_seconds(functions[name], 1, device, warm_up=0))
+    return {name: values[warm_up:] for name, values in seconds.items()}
+
+
+def times_as_fast(seconds: Mapping[str, Sequence[float]], ours: str, other: str) -> float:
+    """The median over the rounds of how many times as fast as the other ours was.
+
+    What else the machine does changes from round to round more than within one.
+    """
+    rounds = zip(seconds[ours], seconds[other], strict=True)
+    return statistics.median(theirs / own for own, theirs in rounds)
 
 
 def describe(device: torch.device) -> str:
