@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from cmmanet.params import TestFrames
+
 Metrics = Mapping[str, float | None]
 """rank1, rank5, rank10, rank20, map (official trapezoid) and map_step, as fractions.
 
@@ -94,7 +96,7 @@ class Planned:
 
     headline: str
     sampler: str
-    test_frames: str
+    test_frames: TestFrames
     results: dict[str, dict[str, ArmResult]]
 
 
