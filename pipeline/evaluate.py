@@ -47,6 +47,8 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
                 "mlflow_run": record["mlflow_run"],
                 "iterations": record["iterations"],
                 "train_seconds": record["train_seconds"],
+                # None where training did not record them.
+                "warnings": record.get("warnings"),
                 "metrics": metrics,
             }
         )

@@ -11,6 +11,7 @@ from cmmanet.reporting.published import Paper
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark
 from cmmanet.reporting.steps import judge_steps
+from cmmanet.reporting.warned import warned
 
 ABOUT = {
     "synthetic": "Rendered by this project, to see the whole pipeline work without licensed data.",
@@ -29,6 +30,7 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
     if is_partial(arms.values()):
         parts.append(paragraph(f"**Partial data:** {PARTIAL}"))
     parts += _marks(arms)
+    parts += warned(arms)
     if published:
         # The steps between arms are judged under the paper's own tables.
         parts += _comparison("All arms", arms, names, (), plan.test_frames)
