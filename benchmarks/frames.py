@@ -78,17 +78,7 @@ def open_pictures(path: Path, compression: int, pictures: list[bytes]) -> FrameS
     with zipfile.ZipFile(path, "w", compression) as archive:
         for number in range(PICTURES):
             archive.writestr(f"{number:05d}.jpg", pictures[number % len(pictures)])
-    members = list_members(path, ".jpg")
-    columns = FrameColumns(
-        archive=np.zeros(len(members), np.uint8),
-        offset=members.offset,
-        stored=members.stored,
-        size=members.size,
-        compression=members.compression,
-        crc=members.crc,
-        name=members.name.to_pylist(),
-    )
-    return FrameStore([path], columns)
+    return FrameStore([path], FrameColumns.of(list_members(path, ".jpg")))
 
 
 def clip_rates(store: FrameStore) -> tuple[float, float]:

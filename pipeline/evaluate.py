@@ -11,16 +11,14 @@ import safetensors.torch
 import torch
 
 from cmmanet.datasets.tracklets import Tracklets
+from cmmanet.evaluation.metrics import METRICS
 from cmmanet.evaluation.ranking import rank
 from cmmanet.frames.index import load_tracklets
-from cmmanet.params import EvaluatePlan
+from cmmanet.params import TEST_FRAMES, EvaluatePlan
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
 from pipeline.provenance import code
 from pipeline.tracking import Tracker
-
-TEST_FRAMES = ("dense", "chunk_first")
-METRICS = ("rank1", "rank5", "rank10", "rank20", "map", "map_step")
 
 
 def main(dataset: DatasetName, arm: ArmName) -> None:
@@ -49,6 +47,8 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
                 "mlflow_run": record["mlflow_run"],
                 "iterations": record["iterations"],
                 "train_seconds": record["train_seconds"],
+                # None where training did not record them.
+                "warnings": record.get("warnings"),
                 "metrics": metrics,
             }
         )
@@ -99,7 +99,7 @@ def _score(
     query = [place[row] for row in split["query"]]
     gallery = [place[row] for row in split["gallery"]]
     pid, camera = torch.from_numpy(tracklets.pid), torch.from_numpy(tracklets.camera)
-    scores = {
+    scores: dict[str, dict[str, float | int]] = {
         mode: rank(
             embeddings[mode][query],
             embeddings[mode][gallery],

@@ -121,10 +121,12 @@ def _verified(dataset: str, folder: Path) -> dict[str, Any]:
 
 def _manifest(dataset: str, folder: Path, parts: list[Path]) -> dict[str, Any]:
     files = files_of(dataset)
-    listing = files.read_listing(folder, [list_members(p, files.IMAGE_SUFFIX) for p in parts])
+    members = [list_members(part, files.IMAGE_SUFFIX) for part in parts]
+    listing = files.read_listing(folder, members)
     counts = files.counts(folder, listing)
     archives: list[dict[str, Any]] = [
-        {"name": part.name, **digest_part(part, files.IMAGE_SUFFIX)._asdict()} for part in parts
+        {"name": part.name, **digest_part(part, found)._asdict()}
+        for part, found in zip(parts, members, strict=True)
     ]
     rendered = dataset == "synthetic"
     official = counts if rendered else files.OFFICIAL_COUNTS

@@ -211,7 +211,7 @@ def _train_into(
         "identities": len(clips.identities),
         "tracklets": len(clips),
         "short_tracklets": short,
-        "warnings": list(signs.values()),
+        "warnings": signs,
         "config": plan.model_dump(mode="json"),
         "environment": {
             **used,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -18,6 +18,7 @@ from cmmanet.geometry import BackboneName, check_stripes
 
 Dataset = Literal["synthetic", "mars", "ilids-vid", "prid2011"]
 TestFrames = Literal["dense", "chunk_first"]
+TEST_FRAMES: tuple[TestFrames, ...] = get_args(TestFrames)
 Distance = Literal["cosine", "euclidean"]
 TestHalf = Literal["first", "last"]
 Stage = Annotated[int, Field(ge=1, le=4)]
@@ -25,6 +26,7 @@ Stage = Annotated[int, Field(ge=1, le=4)]
 # Names become folders, DVC stage names and command-line words.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9_.-]*[a-z0-9])?")
 
+# The paper's own, which an arm has unless it names another.
 PAPER_SAMPLER = "random_interval"
 
 # What pydantic calls the members of `float | Literal[...]` and the like.

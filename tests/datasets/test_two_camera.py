@@ -71,7 +71,7 @@ def test_from_archive_to_ranks(
     root = write_two_camera(dataset, **how, extracted=extracted)
     summary = index(data, root, tmp_path / "index")
     # Person 9 has too little in one camera: its frames are counted, not lost silently.
-    assert summary.missing_examples == () and summary.listed_tracklets == 8
+    assert summary.missing == () and summary.listed_tracklets == 8
     assert summary.unlisted_members == (5 if dataset == "ilids-vid" else 53)
 
     tracklets = load_tracklets(tmp_path / "index")

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cmmanet.evaluation.metrics import METRICS
 from cmmanet.evaluation.ranking import Ranking, rank, rank_distances
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -176,6 +177,7 @@ def test_query_without_right_answer_is_left_out():
         "queries": 2,
         "valid": 1,
     }
+    assert list(ranking.summary()) == [*METRICS, "queries", "valid"]
 
 
 def test_no_valid_query_gives_nan():

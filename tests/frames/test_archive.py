@@ -5,7 +5,6 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from cmmanet.frames.archive import (
@@ -13,6 +12,7 @@ from cmmanet.frames.archive import (
     ArchiveError,
     FrameColumns,
     FrameStore,
+    PartDigest,
     digest_part,
     list_members,
 )
@@ -30,17 +30,7 @@ def write_zip(path: Path, compression: int = zipfile.ZIP_STORED) -> Path:
 
 def store_of(path: Path) -> tuple[FrameStore, list[str]]:
     members = list_members(path, ".jpg")
-    names = members.name.to_pylist()
-    columns = FrameColumns(
-        archive=np.zeros(len(names), np.uint8),
-        offset=members.offset,
-        stored=members.stored,
-        size=members.size,
-        compression=members.compression,
-        crc=members.crc,
-        name=names,
-    )
-    return FrameStore([path], columns), names
+    return FrameStore([path], FrameColumns.of(members)), list(members)
 
 
 def place_of(path: Path, name: str) -> tuple[int, int]:
@@ -48,6 +38,10 @@ def place_of(path: Path, name: str) -> tuple[int, int]:
     members = list_members(path, ".jpg")
     row = members.name.to_pylist().index(name)
     return int(members.offset[row]), int(members.stored[row])
+
+
+def digest_of(path: Path) -> PartDigest:
+    return digest_part(path, list_members(path, ".jpg"))
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -154,15 +148,15 @@ def test_digest_of_a_folder_follows_names_and_content(tmp_path: Path) -> None:
     (tmp_path / "part/1/a.jpg").write_bytes(b"one")
     (tmp_path / "part/1/b.jpg").write_bytes(b"two")
     (tmp_path / "part/notes.txt").write_bytes(b"no image")
-    first = digest_part(tmp_path / "part", ".jpg")
+    first = digest_of(tmp_path / "part")
     assert (first.images, first.bytes) == (2, 6)
     (tmp_path / "part/1/a.jpg").write_bytes(b"eno")
-    changed = digest_part(tmp_path / "part", ".jpg")
+    changed = digest_of(tmp_path / "part")
     assert changed.sha256 != first.sha256 and changed.bytes == first.bytes
     (tmp_path / "part/1/a.jpg").write_bytes(b"one")
-    assert digest_part(tmp_path / "part", ".jpg") == first
+    assert digest_of(tmp_path / "part") == first
     (tmp_path / "part/1/b.jpg").rename(tmp_path / "part/1/c.jpg")
-    assert digest_part(tmp_path / "part", ".jpg").sha256 != first.sha256
+    assert digest_of(tmp_path / "part").sha256 != first.sha256
 
 
 def test_member_listed_twice_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -34,18 +33,8 @@ def tarred(
 
 def read_all(path: Path) -> dict[str, bytes]:
     members = list_members(path, ".png")
-    names = members.name.to_pylist()
-    columns = FrameColumns(
-        archive=np.zeros(len(members), np.uint8),
-        offset=members.offset,
-        stored=members.stored,
-        size=members.size,
-        compression=members.compression,
-        crc=members.crc,
-        name=names,
-    )
-    store = FrameStore([path], columns)
-    return {name: store.read(row) for row, name in enumerate(names)}
+    store = FrameStore([path], FrameColumns.of(members))
+    return {name: store.read(row) for row, name in enumerate(members)}
 
 
 names = st.lists(

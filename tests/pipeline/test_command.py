@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
+from cmmanet.frames import archive
 from cmmanet.frames.decode import DecodeError
+from cmmanet.frames.members import Members
 from pipeline.command import run
 
 
@@ -75,9 +77,18 @@ def test_fetch_verifies_once_and_notices_a_change(
     root = write_mars()
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("CMMANET_DATA", str(tmp_path))
+    listed: list[str] = []
+
+    def list_zip(path: Path, suffix: str) -> Members:
+        listed.append(path.name)
+        return zip_reader(path, suffix)
+
+    zip_reader = archive.list_zip
+    monkeypatch.setattr(archive, "list_zip", list_zip)
     first = fetch._verified("mars", root)
+    assert sorted(listed) == ["bbox_test.zip", "bbox_train.zip"], "each once"
     assert first["complete"] is False and first["counts"]["queries"] == 4
-    assert [archive["images"] for archive in first["archives"]] == [11, 16]
+    assert [part["images"] for part in first["archives"]] == [11, 16]
 
     def unread(*_: object) -> None:
         raise AssertionError("an unchanged file was read again")

@@ -1,5 +1,6 @@
 """The whole pipeline at toy size, in a clone of its own, as a user runs it."""
 
+import csv
 import json
 import os
 import re
@@ -17,6 +18,9 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 from mlflow import MlflowClient
+
+from cmmanet.params import ArmPlan
+from cmmanet.training.diagnosis import diagnose
 
 ARMS = ("baseline", "cmmanet-random_interval", "cmmanet-restricted")
 
@@ -120,6 +124,31 @@ def test_every_stage_ran_and_left_its_outputs(clone: Clone) -> None:
     values = [trial["metrics"]["dense"]["map"] for trial in result["trials"]]
     assert result["mean"]["dense"]["map"] == pytest.approx(sum(values) / 2)
     assert not clone.run("git", "status", "--porcelain", "--", "src", "pipeline").strip()
+
+
+def test_result_and_report_tell_what_training_warned_of(clone: Clone) -> None:
+    page = " ".join((clone.folder / "reports/tables.md").read_text().split())
+    section = page[page.index("## Synthetic: not in the paper") :]
+    every: dict[str, str] = {}
+    for arm in ARMS:
+        result = clone.read(f"results/synthetic/{arm}.json")
+        assert result["environment"]["processes"] == 1
+        assert result["environment"]["nondeterministic"] == []
+        plan = ArmPlan.model_validate(result["config"])
+        for trial in result["trials"]:
+            folder = clone.folder / f"runs/synthetic/{arm}/trial-{trial['trial']:02d}"
+            with (folder / "history.csv").open() as file:
+                epochs = [
+                    {name: float(value) for name, value in row.items()}
+                    for row in csv.DictReader(file)
+                ]
+            signs: dict[str, str] = {}
+            for epoch in epochs:
+                signs = diagnose(plan, epoch) | signs  # the first time counts
+            assert trial["warnings"] == signs
+            every = signs | every
+    assert all(sentence in section for sentence in every.values())
+    assert ("Training warned of nothing." in section) == (not every)
 
 
 def test_mlflow_has_a_run_an_arm_and_a_nested_run_a_trial(clone: Clone) -> None:

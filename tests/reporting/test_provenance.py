@@ -36,6 +36,50 @@ def test_a_cpu_is_not_called_a_gpu(arms: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("device", "change", "shown"),
+    [
+        # Not recorded: results of the first version.
+        ("NVIDIA H200", {}, ", not bit-reproducible on a GPU"),
+        ("NVIDIA H200", {"nondeterministic": []}, ", with deterministic kernels"),
+        (
+            "NVIDIA H200",
+            {"nondeterministic": ["a_backward", "b"]},
+            ", without deterministic kernels for a_backward, b",
+        ),
+        # Nothing is asked of Apple's GPUs, and so nothing is met.
+        ("Apple arm64 GPU (MPS)", {"nondeterministic": []}, ", not bit-reproducible on a GPU"),
+        ("CPU (x, 2 threads)", {"nondeterministic": []}, ""),
+        ("CPU (x, 1 threads)", {"nondeterministic": [], "processes": 4}, ", by 4 processes"),
+        ("CPU (x, 2 threads)", {"processes": 1}, ""),
+        (
+            "NVIDIA H200",
+            {"nondeterministic": [], "processes": 2},
+            ", with deterministic kernels, by 2 processes",
+        ),
+    ],
+)
+def test_kernels_and_processes_are_as_precise_as_known(
+    arms: list[Any], device: str, change: dict[str, Any], shown: str
+) -> None:
+    for stage in ("environment", "embedding"):
+        arms[0][stage]["device"] = device
+    arms[0]["environment"].update(change)
+    line = provenance(arms[:1])
+    assert line.startswith(f"trained on {device}, bf16{shown}; torch 2.15.0,")
+    assert "embedded" not in line, "on the same device, whose kernels are training's own matter"
+
+
+def test_other_kernels_are_told_for_their_arm(arms: list[Any]) -> None:
+    for result in arms:
+        result["environment"]["nondeterministic"] = []
+    arms[1]["environment"].update(nondeterministic=["a_backward"], processes=2)
+    assert provenance(arms).startswith(
+        "trained on NVIDIA H200, bf16, with deterministic kernels (NVIDIA H200, bf16, without "
+        "deterministic kernels for a_backward, by 2 processes for `b`); torch"
+    )
+
+
+@pytest.mark.parametrize(
     ("stage", "change", "shown"),
     [
         (

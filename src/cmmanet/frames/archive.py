@@ -74,13 +74,11 @@ class PartDigest(NamedTuple):
     sha256: str
 
 
-def digest_part(path: Path, suffix: str) -> PartDigest:
+def digest_part(path: Path, members: Members) -> PartDigest:
     """Count and hash an archive, or the images of a folder by name and content.
 
-    Raises:
-        ArchiveError: for an archive or folder that `list_members` refuses.
+    `members` are those that `list_members` found at `path`.
     """
-    members = list_members(path, suffix)
     if not path.is_dir():
         return PartDigest(len(members), path.stat().st_size, hash_file(path))
     digest = hashlib.sha256()
@@ -110,6 +108,19 @@ class FrameColumns:
     compression: npt.NDArray[np.uint8]
     crc: npt.NDArray[np.uint32]
     name: Sequence[str]
+
+    @classmethod
+    def of(cls, members: Members) -> FrameColumns:
+        """Every file of one archive, in its own order and without an index."""
+        return cls(
+            archive=np.zeros(len(members), np.uint8),
+            offset=members.offset,
+            stored=members.stored,
+            size=members.size,
+            compression=members.compression,
+            crc=members.crc,
+            name=list(members),
+        )
 
 
 class FrameStore:

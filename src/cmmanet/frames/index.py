@@ -25,13 +25,16 @@ TRACKLETS = "tracklets.parquet"
 
 @dataclass(frozen=True, slots=True)
 class IndexSummary:
-    """What was found of what the official files list; examples are the first few."""
+    """What was found of what the official files list, and which frames were not.
+
+    Examples are the first few.
+    """
 
     listed_frames: int
     found_frames: int
     listed_tracklets: int
     found_tracklets: int
-    missing_examples: tuple[str, ...]
+    missing: tuple[str, ...]
     unlisted_members: int
     unlisted_examples: tuple[str, ...]
 
@@ -40,7 +43,7 @@ def build_index(listing: Listing, archives: Sequence[Members], folder: Path) -> 
     """Find every listed frame among the archives' members and write the two tables.
 
     A frame that no archive has is left out of its tracklet, and a tracklet with no frame
-    at all out of the table, both counted in the summary. Rows keep the official order.
+    at all out of the table, both told in the summary. Rows keep the official order.
 
     Raises:
         ArchiveError: if two archives have a member of the same name.
@@ -102,14 +105,13 @@ def build_index(listing: Listing, archives: Sequence[Members], folder: Path) -> 
     unlisted = np.ones(len(members), bool)
     unlisted[member] = False
     others = members.filter(pa.array(unlisted))
-    missing = listed.filter(pa.array(~found))
     first = pc.select_k_unstable(others, k=5, sort_keys=[("name", "ascending")])
     return IndexSummary(
         listed_frames=len(found),
         found_frames=len(member),
         listed_tracklets=len(kept),
         found_tracklets=int(kept.sum()),
-        missing_examples=tuple(missing[:5].to_pylist()),
+        missing=tuple(listed.filter(pa.array(~found)).to_pylist()),
         unlisted_members=len(others),
         unlisted_examples=tuple(others.take(first).to_pylist()),
     )

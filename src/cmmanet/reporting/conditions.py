@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 
+from cmmanet.params import TestFrames
 from cmmanet.reporting.cells import bullets, distinct, finite, span
 from cmmanet.reporting.provenance import provenance
 from cmmanet.reporting.results import ArmResult, Metrics, title
 from cmmanet.reporting.settings import settings
 
-TEST_FRAMES = {"dense": "every frame", "chunk_first": "the first frame of each chunk"}
-"""The two ways to test, in words."""
+_WORDS: dict[TestFrames, str] = {
+    "dense": "every frame",
+    "chunk_first": "the first frame of each chunk",
+}
 
 
-def conditions(arms: Sequence[ArmResult], frames: str, *, with_map: bool) -> str:
+def conditions(arms: Sequence[ArmResult], frames: TestFrames, *, with_map: bool) -> str:
     """Everything that can change these arms' numbers without changing the method."""
-    tested = f"test frames: {TEST_FRAMES[frames]} ({frames})"
+    tested = f"test frames: {in_words(frames)} ({frames})"
     recipes = distinct(result["recipe"] for result in arms)
     items = [
         _protocol(arms),
@@ -22,6 +25,11 @@ def conditions(arms: Sequence[ArmResult], frames: str, *, with_map: bool) -> str
         provenance(arms),
     ]
     return f"What the numbers on {title(arms[0]['dataset'])} depend on:\n\n{bullets(items)}"
+
+
+def in_words(frames: TestFrames) -> str:
+    """What a tracklet is tested by."""
+    return _WORDS[frames]
 
 
 def trial_name(result: ArmResult) -> str:

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 
+from cmmanet.evaluation.metrics import METRICS
+from cmmanet.params import TEST_FRAMES, TestFrames
 from cmmanet.reporting.cells import DASH, escape, measured, paragraph, percent, table, where
-from cmmanet.reporting.conditions import TEST_FRAMES, conditions, trial_name
-from cmmanet.reporting.paper_tables import METRICS, PARTIAL, own_arms, own_steps
+from cmmanet.reporting.conditions import conditions, in_words, trial_name
+from cmmanet.reporting.paper_tables import PARTIAL, own_arms, own_steps
 from cmmanet.reporting.published import Paper
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark
 from cmmanet.reporting.steps import judge_steps
+from cmmanet.reporting.warned import warned
 
 ABOUT = {
     "synthetic": "Rendered by this project, to see the whole pipeline work without licensed data.",
@@ -27,15 +30,16 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
     if is_partial(arms.values()):
         parts.append(paragraph(f"**Partial data:** {PARTIAL}"))
     parts += _marks(arms)
+    parts += warned(arms)
     if published:
         # The steps between arms are judged under the paper's own tables.
         parts += _comparison("All arms", arms, names, (), plan.test_frames)
     else:
         parts += _comparisons(arms, plan, paper)
-    for frames, words in TEST_FRAMES.items():
+    for frames in TEST_FRAMES:
         if frames != plan.test_frames:
             parts += [
-                f"### Tested on {words}",
+                f"### Tested on {in_words(frames)}",
                 _metrics(arms, names, frames),
                 f"As above, but for the test frames ({frames}).",
             ]
@@ -67,7 +71,7 @@ def _comparison(
     arms: Mapping[str, ArmResult],
     names: Mapping[str, str],
     steps: Iterable[tuple[str, str]],
-    frames: str,
+    frames: TestFrames,
 ) -> list[str]:
     if not arms:
         return []
@@ -79,7 +83,7 @@ def _comparison(
     ]
 
 
-def _metrics(arms: Mapping[str, ArmResult], names: Mapping[str, str], frames: str) -> str:
+def _metrics(arms: Mapping[str, ArmResult], names: Mapping[str, str], frames: TestFrames) -> str:
     return table(
         ["arm", "the paper's name", *METRICS.values()],
         [
@@ -91,7 +95,7 @@ def _metrics(arms: Mapping[str, ArmResult], names: Mapping[str, str], frames: st
     )
 
 
-def _trials(arms: Mapping[str, ArmResult], frames: str) -> list[str]:
+def _trials(arms: Mapping[str, ArmResult], frames: TestFrames) -> list[str]:
     numbers = sorted({trial["trial"] for result in arms.values() for trial in result["trials"]})
     if len(numbers) < 2:
         return []
@@ -104,5 +108,5 @@ def _trials(arms: Mapping[str, ArmResult], frames: str) -> list[str]:
     return [
         f"### R1 of each {name}",
         table(["arm", *(f"{name} {number}" for number in numbers)], rows, texts=1),
-        f"Test frames: {TEST_FRAMES[frames]} ({frames}).",
+        f"Test frames: {in_words(frames)} ({frames}).",
     ]

@@ -1,23 +1,13 @@
 """Tables I–V: every published row, and under the paper's own rows what was measured here."""
 
+from cmmanet.evaluation.metrics import METRICS
+from cmmanet.params import PAPER_SAMPLER
 from cmmanet.reporting.cells import DASH, against, escape, measured, paragraph, table
 from cmmanet.reporting.conditions import conditions
 from cmmanet.reporting.published import HEADLINE, Paper, Row, Table
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark
 from cmmanet.reporting.steps import judge_steps
-
-METRICS = {
-    "rank1": "R1",
-    "rank5": "R5",
-    "rank10": "R10",
-    "rank20": "R20",
-    "map": "mAP",
-    "map_step": "mAP (step)",
-}
-"""Each metric's column heading."""
-
-PAPER_SAMPLER = "random_interval"
 
 PARTIAL = (
     "only a part of the dataset was there. Other queries against another gallery make another "

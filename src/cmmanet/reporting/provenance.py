@@ -10,7 +10,7 @@ def provenance(arms: Sequence[ArmResult]) -> str:
     """The training's machine, versions and code, and what was not the same after it."""
     trained = {result["arm"]: result["environment"] for result in arms}
     parts = [
-        f"trained on {by_arm({arm: _machine(used) for arm, used in trained.items()})}",
+        f"trained on {by_arm({arm: _training(used) for arm, used in trained.items()})}",
         by_arm({arm: _versions(used) for arm, used in trained.items()}),
         by_arm({arm: _commit(used) for arm, used in trained.items()}),
         *where({result["arm"]: _embedded(result) for result in arms}),
@@ -41,9 +41,11 @@ def _embedded(result: ArmResult) -> str:
     before, after = result["environment"], result["embedding"]
     changed = [
         f"{word} {text(after)}"
-        for word, text in (("on", _machine), ("with", _versions), ("at", _commit))
+        for word, text in (("with", _versions), ("at", _commit))
         if text(after) != text(before)
     ]
+    if _machine(after) != _machine(before):
+        changed.insert(0, f"on {_machine(after)}{_reproducible(after)}")
     return f"embedded {', '.join(changed)}" if changed else ""
 
 
@@ -52,10 +54,27 @@ def _evaluated(result: ArmResult) -> str:
     return "" if commit == _commit(result["environment"]) else f"evaluated at {commit}"
 
 
+def _training(used: Environment) -> str:
+    count = used.get("processes", 1)
+    processes = f", by {count} processes" if count > 1 else ""
+    return f"{_machine(used)}{_reproducible(used)}{processes}"
+
+
 def _machine(used: Environment) -> str:
-    # On a GPU sums run in no fixed order: the same seed gives other last digits.
-    caveat = "" if used["device"].startswith("CPU") else ", not bit-reproducible on a GPU"
-    return f"{used['device']}, {used['precision']}{caveat}"
+    return f"{used['device']}, {used['precision']}"
+
+
+def _reproducible(used: Environment) -> str:
+    """Whether the same seed gives the same last digits, as far as that is known."""
+    operations = used.get("nondeterministic")
+    if operations:
+        return f", without deterministic kernels for {', '.join(operations)}"
+    if used["device"].startswith("CPU"):
+        return ""
+    # Of Apple's GPUs PyTorch does not say; older results, and embedding, did not ask.
+    if operations is None or used["device"].endswith("(MPS)"):
+        return ", not bit-reproducible on a GPU"
+    return ", with deterministic kernels"
 
 
 def _versions(used: Environment) -> str:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
+
+from cmmanet.params import TestFrames
 
 Metrics = Mapping[str, float | None]
 """rank1, rank5, rank10, rank20, map (official trapezoid) and map_step, as fractions.
@@ -20,12 +22,17 @@ TITLES = {
 
 
 class Trial(TypedDict):
-    """One split or one seed; `metrics` has one entry for each test-frame mode."""
+    """One split or one seed; `metrics` has one entry for each test-frame mode.
+
+    `warnings` has a sentence for each sign that something went wrong in training; None, or not
+    there in older results, where that was not recorded.
+    """
 
     trial: int
     seed: int
     iterations: int
     metrics: dict[str, Metrics]
+    warnings: NotRequired[dict[str, str] | None]
 
 
 class Data(TypedDict):
@@ -57,13 +64,16 @@ class Code(TypedDict):
 
 
 class Environment(Code):
-    """Where it ran."""
+    """Where it ran; older results do not say the last two, and embedding has neither."""
 
     device: str
     precision: str
     python: str
     torch: str
     torchvision: str
+    processes: NotRequired[int]
+    nondeterministic: NotRequired[list[str]]
+    """Operations for which the device has no deterministic kernel."""
 
 
 class ArmResult(TypedDict):
@@ -94,7 +104,7 @@ class Planned:
 
     headline: str
     sampler: str
-    test_frames: str
+    test_frames: TestFrames
     results: dict[str, dict[str, ArmResult]]
 
 

@@ -7,6 +7,7 @@ transcription of the paper.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cmmanet.evaluation.metrics import METRICS
 from cmmanet.reporting.cells import (
     DASH,
     bullets,
@@ -19,7 +20,7 @@ from cmmanet.reporting.cells import (
     where,
 )
 from cmmanet.reporting.dataset_tables import dataset_section
-from cmmanet.reporting.paper_tables import METRICS, paper_table
+from cmmanet.reporting.paper_tables import paper_table
 from cmmanet.reporting.provenance import dates, devices
 from cmmanet.reporting.published import Paper, load_published
 from cmmanet.reporting.results import TITLES, ArmResult, Planned, is_partial, planned, title
