@@ -356,9 +356,10 @@ def measure_embedding(
     )
     rate = {name: BATCH / statistics.median(value) for name, value in seconds.items()}
     ratio = times_as_fast(seconds, "ours", "bare")
+    unfolded = times_as_fast(seconds, "unfolded", "bare")
     print(
         f"embedding {backbone} {precision_name(precision)}: {rate['ours']:.1f} frames/s, bare "
-        f"{rate['bare']:.1f}: {ratio:.3f} (not folded: {times_as_fast(seconds, 'unfolded', 'bare'):.3f})"
+        f"{rate['bare']:.1f}: {ratio:.3f} (not folded: {unfolded:.3f})"
     )
     return ratio
 

@@ -17,6 +17,7 @@ from cmmanet.evaluation.folding import for_inference
 from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
 from cmmanet.model.network import CMMANet
+from cmmanet.training.device import deterministic
 
 # Frames that go through the network at a time, across the bounds of tracklets: memory
 # does not depend on the longest tracklet.
@@ -101,13 +102,14 @@ def embed(
     dense = torch.zeros(len(rows), network.classifier.in_features, device=device)
     first = torch.zeros_like(dense)
     done = 0
-    for pixels in loader:
-        part = slice(done, done + len(pixels))
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            features = network.frame_features(normalise(pixels.to(device, non_blocking=True)))
-        index = owner[part].to(device)
-        dense.index_add_(0, index, features.float() * dense_weight[part, None].to(device))
-        first.index_add_(0, index, features.float() * chunk_weight[part, None].to(device))
-        done += len(pixels)
-        on_frames(done)
+    with deterministic(device):
+        for pixels in loader:
+            part = slice(done, done + len(pixels))
+            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+                features = network.frame_features(normalise(pixels.to(device, non_blocking=True)))
+            index = owner[part].to(device)
+            dense.index_add_(0, index, features.float() * dense_weight[part, None].to(device))
+            first.index_add_(0, index, features.float() * chunk_weight[part, None].to(device))
+            done += len(pixels)
+            on_frames(done)
     return Embeddings(dense.cpu(), first.cpu())
