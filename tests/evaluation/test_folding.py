@@ -20,7 +20,7 @@ def learned_network(backbone: BackboneName) -> CMMANet:
             module.momentum = None  # running statistics are then the mean of all there were
     with torch.no_grad():
         for _ in range(5):
-            network.frame_features(torch.randn(4, 3, 128, 64))
+            network.frame_features(torch.randn(4, 3, 128, 96))
     return network.eval()
 
 
@@ -29,7 +29,7 @@ def test_folded_features_are_the_same(backbone: BackboneName) -> None:
     network = learned_network(backbone)
     folded = fold_batch_norms(network)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    frames = torch.randn(8, 3, 128, 64)
+    frames = torch.randn(8, 3, 128, 96)
     with torch.inference_mode():
         expected = network.frame_features(frames)
         features = folded.frame_features(frames)

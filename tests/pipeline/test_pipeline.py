@@ -98,7 +98,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     demo["image"] = {"height": 64, "width": 32}
     demo["batch"] = {"identities": 4, "clips": 2}
     demo["model"] |= {"submodules": 2, "hidden": 8}
-    demo["schedule"] |= {"iterations": 3, "milestones": [2]}
+    demo["schedule"] |= {"iterations": 3, "warmup": 0, "milestones": [2]}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     clone = Clone(folder)
     clone.run("git", "init", "-q", "-b", "main")

@@ -60,7 +60,7 @@ def stage(tmp_path: Path) -> Callable[..., str]:
     demo = params["recipes"]["demo"]
     demo["image"] = {"height": 64, "width": 32}
     demo["model"] |= {"submodules": 2, "hidden": 8}
-    demo["schedule"] |= {"iterations": 3, "milestones": [2]}
+    demo["schedule"] |= {"iterations": 3, "warmup": 0, "milestones": [2]}
     (work / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     environment = {
         **os.environ,
