@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 import typer
 
+import cmmanet
 from cmmanet.clips.batches import short_tracklets
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.frames.index import FRAMES, TRACKLETS, load_tracklets, open_store
@@ -49,9 +50,10 @@ PICTURE = "clips.png"
 HISTORY = "history.csv"
 
 # What the bits of a training depend on beside its plan, its data and the machine.
+_LIBRARY = Path(cmmanet.__file__).parent
 _CODE = (
-    Path("pipeline/train.py"),
-    *(Path("src/cmmanet") / room for room in ("frames", "clips", "model", "losses.py", "training")),
+    Path(__file__),
+    *(_LIBRARY / room for room in ("frames", "clips", "model", "losses.py", "training")),
 )
 
 
