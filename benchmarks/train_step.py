@@ -402,10 +402,10 @@ def main() -> None:
     for backbone, rounds, warm_up in (("resnet18", few, 1), ("resnet50", few if cuda else 1, 0)):
         times = measure_plain(backbone, device, precision, rounds, warm_up)
         bars.append(Bar(f"step {backbone}: × as fast as written plainly", 2, times))
-    trained = measure_training("resnet18", device, precision, 40 if cuda else 8, 2)
+    trained = measure_training("resnet18", device, precision, 400 if cuda else 8, 2)
     bars.append(Bar("training resnet18 from a zip: ratio to the step alone", 0.9, trained))
     if cuda:
-        measure_training("resnet50", device, precision, 20, 3)
+        measure_training("resnet50", device, precision, 400, 2)
     for backbone, rounds in (("resnet18", many), ("resnet50", few)):
         ratio = measure_embedding(backbone, device, precision, rounds)
         bars.append(Bar(f"embedding {backbone}: frames/s, ratio to the bare network", 0.95, ratio))

@@ -32,6 +32,8 @@ def run(main: Callable[..., None]) -> None:
     ends with status 1; with CMMANET_DEBUG=1 the traceback is shown as well. A bug, being
     any other exception, keeps its traceback.
     """
+    # A scheduler's or launcher's SIGTERM ends a stage as tidily as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if "DVC_STAGE" in os.environ:
         threading.Thread(target=_end_with_dvc, daemon=True).start()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -68,6 +70,8 @@ def _end_with_dvc() -> None:
     # A background job of a script has SIGINT ignored from the start.
     time.sleep(30)
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _is_dvc(process: psutil.Process) -> bool:

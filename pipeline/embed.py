@@ -89,7 +89,12 @@ def _embed_trial(
             workers=default_workers(),
             on_frames=lambda done: progress.update(task, completed=done),
         )
-    content = {**embeddings._asdict(), "tracklet": torch.tensor(rows)}
+    content = {
+        "dense": embeddings.dense,
+        "chunk_first": embeddings.chunk_first,
+        "tracklet": torch.tensor(rows),
+    }
+    used["nondeterministic"] = embeddings.nondeterministic
     try:
         # Values of safetensors' metadata are text.
         safetensors.torch.save_file(content, target, {"environment": json.dumps(used)})

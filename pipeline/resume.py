@@ -65,22 +65,34 @@ class Kept:
                 f"{target}: cannot be written ({reason}); what was trained is kept in "
                 f"{self.folder}: run the same command again"
             ) from None
-        shutil.rmtree(self.folder)
+        self.forget()
+
+    def forget(self) -> None:
+        """Remove the training: at once, as half of it might pass for the whole."""
+        done = self.folder.with_name(f".{self.folder.name}")
+        shutil.rmtree(done, ignore_errors=True)
+        self.folder.rename(done)
+        shutil.rmtree(done, ignore_errors=True)
 
 
 @contextmanager
-def kept(name: str, identity: Mapping[str, Any], say: Callable[[str], None]) -> Iterator[Kept]:
+def kept(
+    name: str, identity: Mapping[str, Any], say: Callable[[str], None], *, wait: bool = True
+) -> Iterator[Kept]:
     """What is kept of the training `name`, for this process alone while it is open.
 
     `identity` holds everything that its bits depend on. With anything in it changed the training
     starts afresh; if one was interrupted before that change, `say` is told what has changed.
+
+    Raises:
+        BlockingIOError: if another process has it open and `wait` is false.
     """
     text = json.dumps(identity, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
     parent = workspace.root() / FOLDER
     folder = parent / f"{name}-{digest}"
     # Copies of the repository share these: the second to come waits, and then trains anew.
-    with workspace.locked(parent / "locks", folder.name, wait=True):
+    with workspace.locked(parent / "locks", folder.name, wait=wait):
         if not folder.is_dir():
             for other in _others(parent, name):
                 say(
@@ -88,7 +100,13 @@ def kept(name: str, identity: Mapping[str, Any], say: Callable[[str], None]) -> 
                     f"{_difference(other, identity)}; remove that folder if it is not to go on"
                 )
             workspace.write_json(folder / "identity.json", identity)
-        yield Kept(folder)
+        left = Kept(folder)
+        try:
+            yield left
+        finally:
+            # What failed before it had anything to go on from would lie there for ever.
+            if folder.is_dir() and not any(folder.glob("trial-*")):
+                left.forget()
 
 
 def _others(parent: Path, name: str) -> list[Path]:
@@ -96,12 +114,13 @@ def _others(parent: Path, name: str) -> list[Path]:
         path.parent
         for path in parent.glob(f"{name}-{'?' * _DIGITS}/identity.json")
         if any(path.parent.glob("trial-*"))
+        and not workspace.is_locked(parent / "locks", path.parent.name)
     )
 
 
 def _difference(other: Path, identity: Mapping[str, Any]) -> str:
     before = dict(_flat(json.loads((other / "identity.json").read_bytes())))
-    now = dict(_flat(json.loads(json.dumps(identity))))
+    now = dict(_flat(json.loads(json.dumps(identity))))  # tuples are lists there
     changes = [
         f"{key} {before.get(key, 'nothing')} (now {now.get(key, 'nothing')})"
         for key in {**before, **now}

@@ -7,6 +7,7 @@ import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from cmmanet.frames.index import FRAMES, TRACKLETS, load_tracklets, open_store
 from cmmanet.params import ArmPlan
 from cmmanet.reporting.pictures import contact_sheet
 from cmmanet.training.build import build_network
+from cmmanet.training.checkpoint import sync
 from cmmanet.training.device import (
     choose_precision,
     default_workers,
@@ -55,6 +57,8 @@ _CODE = (
     Path(__file__),
     *(_LIBRARY / room for room in ("frames", "clips", "model", "losses.py", "training")),
 )
+
+_PACKAGES = ("torch", "torchvision", "numpy", "simplejpeg", "pillow")
 
 
 @dataclass(frozen=True)
@@ -101,23 +105,39 @@ def main(
     workers = default_workers() if workers is None else workers
     with joined_processes() as processes:
         job = _Arm(plan, clips, processes, workers, save_every)
+        identity = _identity(job, _digest(data / FRAMES, *_data_files(data)))
         if not processes.main:
-            _follow(job)
+            _follow(job, identity)
             return
         with workspace.locked(workspace.lock_folder(), f"train-{dataset}-{arm}", wait=False):
-            _lead(job, data, partial=bool(index["partial"]))
+            _lead(job, identity, data, partial=bool(index["partial"]))
 
 
-def _follow(job: _Arm) -> None:
+def _follow(job: _Arm, identity: Mapping[str, Any]) -> None:
     """Take part in the trials that the main process leads; files and words are its own."""
     silent = Listener(
         begin=lambda *_: None, look=lambda _: None, epoch=lambda _: None, say=lambda _: None
     )
-    for trial in job.processes.agree(list[int]()):
-        job.fit(trial, Path(), silent)
+    try:
+        _agree_on(job, identity)
+        for trial in job.processes.agree(list[int]()):
+            job.fit(trial, Path(), silent)
+    except RuntimeError as error:
+        # Most often the main process has ended, and said why.
+        reason = str(error).partition("\n")[0]
+        raise OSError(f"process {job.processes.index} lost the others: {reason}") from error
 
 
-def _lead(job: _Arm, data: Path, *, partial: bool) -> None:
+def _agree_on(job: _Arm, identity: Mapping[str, Any]) -> None:
+    """Refuse to train with processes that would train something else."""
+    if job.processes.agree(identity) != identity:
+        raise ValueError(
+            f"process {job.processes.index} sees other parameters, data, code or versions than "
+            "the main process: give all nodes the same files"
+        )
+
+
+def _lead(job: _Arm, identity: Mapping[str, Any], data: Path, *, partial: bool) -> None:
     plan = job.plan
     tracker = Tracker()
     target = workspace.run_folder(plan.dataset, plan.arm)
@@ -128,19 +148,24 @@ def _lead(job: _Arm, data: Path, *, partial: bool) -> None:
         "tags": {**place, "partial": str(partial).lower()},
         "dataset": {
             "name": plan.dataset,
-            "digest": _digest(data / TRACKLETS, data / "index.json", data / "trials.json"),
+            "digest": _digest(*_data_files(data)),
             "source": (data / FRAMES).as_posix(),
         },
     }
     config = plan.model_dump(mode="json")
-    identity = _identity(job, common["dataset"]["digest"])
-    with kept(f"{plan.dataset}-{plan.arm}", identity, lambda line: print(line, flush=True)) as left:
+    _agree_on(job, identity)
+    # The other processes do not wait for ever.
+    wait = job.processes.count == 1
+    with kept(
+        f"{plan.dataset}-{plan.arm}", identity, lambda line: print(line, flush=True), wait=wait
+    ) as left:
         runs = left.tracked()
         todo = [t for t in range(len(job.clips)) if not left.trial(t).is_dir()]
         with tracker.run(
             name, parent=None, params=config, resumed=runs.get("arm"), **common
         ) as arm_run:
-            left.track("arm", arm_run)
+            if arm_run != NO_RUN:
+                left.track("arm", arm_run)
             for trial in sorted(set(range(len(job.clips))) - set(todo)):
                 tracker.finish(runs.get(str(trial), NO_RUN))
             for trial in job.processes.agree(todo):
@@ -151,7 +176,8 @@ def _lead(job: _Arm, data: Path, *, partial: bool) -> None:
                     resumed=runs.get(str(trial)),
                     **common,
                 ) as trial_run:
-                    left.track(str(trial), trial_run)
+                    if trial_run != NO_RUN:
+                        left.track(str(trial), trial_run)
                     record = {
                         "dataset": plan.dataset,
                         "arm": plan.arm,
@@ -177,7 +203,10 @@ def _train_trial(job: _Arm, record: dict[str, Any], left: Kept, tracker: Tracker
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    for written in partial.iterdir():
+        sync(written)
     partial.rename(folder)
+    sync(folder.parent)
     shutil.rmtree(left.checkpoints(record["trial"]), ignore_errors=True)
 
 
@@ -280,7 +309,7 @@ def _identity(job: _Arm, data: str) -> dict[str, Any]:
         "plan": job.plan.model_dump(mode="json"),
         "data": data,
         "code": _digest(*files),
-        "torch": torch.__version__,
+        "versions": {name: version(name) for name in _PACKAGES},
         "device": device.type,
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "precision": precision_name(choose_precision(job.plan.precision, device)),
@@ -302,6 +331,11 @@ def _clips(plan: ArmPlan, data: Path, index: dict[str, Any], rows: list[int]) ->
         flip=plan.clip.flip,
         erase=plan.clip.erase,
     )
+
+
+def _data_files(data: Path) -> tuple[Path, ...]:
+    """What names the data in MLflow."""
+    return data / TRACKLETS, data / "index.json", data / "trials.json"
 
 
 def _digest(*files: Path) -> str:

@@ -121,6 +121,17 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def is_locked(folder: Path, name: str) -> bool:
+    """Whether a process keeps others out of what `name` stands for."""
+    lock = FileLock(folder / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
 @contextmanager
 def locked(folder: Path, name: str, *, wait: bool) -> Iterator[None]:
     """Keep other processes out of what `name` stands for; the lock ends with its process.

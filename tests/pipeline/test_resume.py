@@ -43,10 +43,33 @@ def test_anything_changed_starts_afresh_and_says_what() -> None:
     changed = {**IDENTITY, "plan": {"optimiser": {"lr": 0.001}, "arm": "baseline"}, "threads": 4}
     with kept(NAME, changed, said.append) as second:
         assert second.folder != first.folder and not second.trial(0).exists()
+        finish(second.folder, 0)
     assert len(said) == 1 and str(first.folder.name) in said[0]
     assert "had plan.optimiser.lr 0.002 (now 0.001), threads 2 (now 4);" in said[0]
-    # Once only, and an arm whose name begins alike is another.
+    # Once only; an arm whose name begins alike is another, and one that is open not interrupted.
     with kept(NAME, changed, pytest.fail), kept(NAME + "-restricted", changed, pytest.fail):
+        pass
+    with (
+        kept(NAME, changed, pytest.fail),
+        kept(NAME, IDENTITY, pytest.fail),
+        kept(NAME, {**IDENTITY, "data": "def"}, pytest.fail),
+    ):
+        pass
+
+
+def test_what_failed_before_it_began_leaves_nothing(root: Path) -> None:
+    with pytest.raises(ValueError), kept(NAME, IDENTITY, pytest.fail) as left:
+        left.track("arm", "run1")
+        raise ValueError
+    assert [path.name for path in (root / ".checkpoints").iterdir()] == ["locks"]
+
+
+def test_several_processes_do_not_wait(root: Path) -> None:
+    with (
+        kept(NAME, IDENTITY, pytest.fail),
+        pytest.raises(BlockingIOError, match="being done by another process"),
+        kept(NAME, IDENTITY, pytest.fail, wait=False),
+    ):
         pass
 
 
@@ -61,7 +84,17 @@ def test_finished_trials_are_handed_over_whole_and_the_rest_forgotten(root: Path
         left.hand_over(target)
     assert sorted(path.name for path in target.iterdir()) == ["trial-00", "trial-01"]
     assert (target / "trial-01/weights").read_text() == "of trial 1"
-    assert not left.folder.exists()
+    assert [path.name for path in (root / ".checkpoints").iterdir()] == ["locks"]
+
+
+def test_half_removed_is_not_taken_for_whole(root: Path) -> None:
+    with kept(NAME, IDENTITY, pytest.fail) as left:
+        finish(left.folder, 0)
+        interrupted = patch("shutil.rmtree", side_effect=[None, KeyboardInterrupt])
+        with interrupted, pytest.raises(KeyboardInterrupt):
+            left.forget()
+    with kept(NAME, IDENTITY, pytest.fail) as again:
+        assert not again.trial(0).exists()
 
 
 def test_a_full_disk_at_the_end_loses_nothing(root: Path) -> None:

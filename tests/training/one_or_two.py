@@ -16,7 +16,7 @@ from training.small import open_clips, plan_of
 
 from cmmanet.training.build import build_network
 from cmmanet.training.logbook import Listener
-from cmmanet.training.loop import plan_epoch, train
+from cmmanet.training.loop import Trained, plan_epoch, train
 from cmmanet.training.processes import distribute, joined_processes
 from cmmanet.training.step import train_step
 
@@ -31,10 +31,13 @@ def freeze(module: nn.Module) -> None:
 
 
 def main() -> None:
-    """One step, for its gradients; then a training that goes on from a checkpoint."""
+    """One step, for its gradients; then a training in one go, and one from a checkpoint."""
     data, result = map(Path, sys.argv[1:])
     plan = plan_of(
-        batch__identities=2, batch__clips=4, schedule__iterations=7, schedule__milestones=[5]
+        batch__identities=2,
+        batch__clips=3,
+        schedule__iterations=7,
+        schedule__milestones=[5],
     )
     clips = open_clips(data, repeat=5)
     with joined_processes() as processes:
@@ -42,7 +45,7 @@ def main() -> None:
         network = build_network(plan, len(clips.identities), 3, Path())
         freeze(network)
         requests = plan_epoch(plan, clips, 3, 0).batches[0]
-        shared = distribute(network, processes, unused=False)
+        shared = distribute(network, processes)
         output, record = train_step(
             shared,
             torch.optim.SGD(network.parameters(), lr=0.0),
@@ -55,37 +58,42 @@ def main() -> None:
         assert output.features.shape[0] == len(requests), "the losses see the whole batch"
         gradients = {name: value.grad for name, value in network.named_parameters()}
 
-        network = build_network(plan, len(clips.identities), 3, Path())
-        freeze(network)
-        begun = []
+        begun: list[int] = []
         listener = Listener(
             begin=lambda done, _: begun.append(done),
             look=lambda _: None,
             epoch=lambda _: None,
             say=print,
         )
-        for iterations in (4, 7):
+
+        def training(folder: str, iterations: int) -> Trained:
+            network = build_network(plan, len(clips.identities), 3, Path())
+            freeze(network)
             schedule = plan.schedule.model_copy(update={"iterations": iterations})
-            trained = train(
+            return train(
                 plan.model_copy(update={"schedule": schedule}),
                 network,
                 clips,
                 seed=3,
                 processes=processes,
                 workers=1,
-                checkpoints=result.with_suffix(".checkpoints"),
-                save_every=0,
+                checkpoints=result.with_suffix(folder),
+                save_every=0 if iterations == 4 else 1000,
                 listener=listener,
             )
-            freshly = build_network(plan, len(clips.identities), 3, Path())
-            freeze(freshly)
-            network = freshly
+
+        training(".interrupted", 4)
+        resumed = training(".interrupted", 7)
+        whole = training(".whole", 7)
         if processes.main:
-            assert begun == [0, 3], "the last iteration leaves no checkpoint"
+            assert begun == [0, 3, 0], "the last iteration leaves no checkpoint"
+            for name, value in whole.network.state_dict().items():
+                assert torch.equal(value, resumed.network.state_dict()[name]), name
             history = [
-                {name: means[name] for name in means if "loss" in name} for means in trained.history
+                {name: value for name, value in means.items() if "loss" in name}
+                for means in whole.history
             ]
-            torch.save((record, gradients, history, trained.network.state_dict()), result)
+            torch.save((record, gradients, history, whole.network.state_dict()), result)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def plan_of(arm: str = "cmmanet-random_interval", **changes: Any) -> ArmPlan:
     demo["image"] = {"height": 64, "width": 32}
     demo["batch"] = {"identities": 2, "clips": 2}
     demo["model"] |= {"submodules": 2, "hidden": 8}
-    demo["schedule"] |= {"iterations": 5, "warmup": 0, "milestones": [2]}
+    demo["schedule"] = {"iterations": 5, "warmup": 0, "milestones": [2]}
     demo["precision"] = "fp32"
     for path, value in changes.items():
         section, _, key = path.partition("__")

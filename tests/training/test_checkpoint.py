@@ -78,11 +78,26 @@ def test_a_damaged_one_is_refused_and_the_one_before_it_used(tmp_path: Path, dam
     newest.write_bytes(content)
     loaded, said = complaints(tmp_path)
     assert loaded is not None and loaded.iteration == 1
-    assert len(said) == 1 and newest.name in said[0] and "damaged" in said[0]
+    assert len(said) == 1 and newest.name in said[0]
+    assert said[0].endswith("damaged; going on from the checkpoint before it")
 
     (tmp_path / files(tmp_path)[0]).write_bytes(b"nothing")
     loaded, said = complaints(tmp_path)
-    assert loaded is None and len(said) == 2
+    assert loaded is None and len(said) == 1 and said[0].endswith("going on from the beginning")
+
+
+def test_damaged_ones_push_out_nothing(tmp_path: Path) -> None:
+    for iteration in (900, 1000):
+        save_checkpoint(tmp_path, checkpoint(iteration))
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"rotten")
+    assert complaints(tmp_path)[0] is None
+    for iteration in (50, 100, 150):
+        save_checkpoint(tmp_path, checkpoint(iteration))
+    newest = max(tmp_path.glob("*.ckpt"))
+    newest.write_bytes(b"rotten as well")
+    loaded, said = complaints(tmp_path)
+    assert loaded is not None and loaded.iteration == 100 and len(said) == 1
 
 
 def test_what_a_killed_process_was_writing_is_not_taken(tmp_path: Path) -> None:

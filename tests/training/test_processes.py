@@ -39,6 +39,12 @@ def test_two_processes_do_as_one(data: Path, tmp_path: Path) -> None:
     assert one[3].keys() == two[3].keys(), "the weights' names do not tell how many trained"
 
 
+def test_three_processes_go_on_to_the_same_bits(data: Path, tmp_path: Path) -> None:
+    # The sum of two gradients has one order only.
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3")
+    run(data, tmp_path / "three", *launcher)
+
+
 def test_one_process_meets_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with joined_processes() as processes:

@@ -25,10 +25,14 @@ BATCH = 128
 
 
 class Embeddings(NamedTuple):
-    """Tracklet features float32 [M, D], by the frames that they average (Eq. 5)."""
+    """Tracklet features float32 [M, D], by the frames that they average (Eq. 5).
+
+    And the operations for which the device has no deterministic kernel.
+    """
 
     dense: Tensor
     chunk_first: Tensor
+    nondeterministic: list[str]
 
 
 class _Frames(Dataset[Tensor]):
@@ -102,7 +106,7 @@ def embed(
     dense = torch.zeros(len(rows), network.classifier.in_features, device=device)
     first = torch.zeros_like(dense)
     done = 0
-    with deterministic(device):
+    with deterministic(device) as met:
         for pixels in loader:
             part = slice(done, done + len(pixels))
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
@@ -112,4 +116,4 @@ def embed(
             first.index_add_(0, index, features.float() * chunk_weight[part, None].to(device))
             done += len(pixels)
             on_frames(done)
-    return Embeddings(dense.cpu(), first.cpu())
+    return Embeddings(dense.cpu(), first.cpu(), sorted(met))

@@ -86,7 +86,7 @@ def _parts(features: Tensor) -> Iterator[slice]:
     """Images by the few on the CPU, so that intermediate maps stay in its cache; elsewhere all."""
     at_once = len(features)
     if features.device.type == "cpu":
-        at_once = max(1, 2**21 // features[0].numel())
+        at_once = max(1, 2**21 // features.shape[1:].numel())
     return (slice(start, start + at_once) for start in range(0, len(features), at_once))
 
 

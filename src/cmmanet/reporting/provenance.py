@@ -71,7 +71,7 @@ def _reproducible(used: Environment) -> str:
         return f", without deterministic kernels for {', '.join(operations)}"
     if used["device"].startswith("CPU"):
         return ""
-    # Of Apple's GPUs PyTorch does not say; older results, and embedding, did not ask.
+    # Of Apple's GPUs PyTorch does not say; older results did not ask.
     if operations is None or used["device"].endswith("(MPS)"):
         return ", not bit-reproducible on a GPU"
     return ", with deterministic kernels"

@@ -68,6 +68,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+    sync(folder)
     for old in _newest_first(folder)[KEPT:]:
         old.unlink()
 
@@ -75,16 +76,32 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
     """The newest checkpoint in `folder` that is whole, on the CPU; None if there is none.
 
-    Each damaged one is told to `say`, and the one before it taken.
+    Each damaged one is told to `say`, set aside, and the one before it taken.
     """
-    for path in _newest_first(folder):
-        content = path.read_bytes()
+    found = _newest_first(folder)
+    for path in found:
+        try:
+            content = path.read_bytes()
+        except OSError:
+            content = b""
         payload, digest = content[: -_DIGEST().digest_size], content[-_DIGEST().digest_size :]
         if _DIGEST(payload).digest() == digest:
             state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
             return Checkpoint(**state)
-        say(f"{path}: damaged, not used; looking for the checkpoint before it")
+        # Under its name it would count among the newest, and push out whole ones.
+        path.replace(path.with_suffix(".damaged"))
+        before = "the beginning" if path == found[-1] else "the checkpoint before it"
+        say(f"{path}: damaged; going on from {before}")
     return None
+
+
+def sync(path: Path) -> None:
+    """Have a file, or a folder's list of files, survive a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _newest_first(folder: Path) -> list[Path]:

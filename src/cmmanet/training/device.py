@@ -64,6 +64,8 @@ def deterministic(device: torch.device) -> Iterator[set[str]]:
     memory.fill_uninitialized_memory = False
     with warnings.catch_warnings():
         warnings.showwarning = notice
+        # Seen even by a user who wants to see none.
+        warnings.filterwarnings("always", message=f".*{_NO_KERNEL}")
         try:
             yield met
         finally:
@@ -96,8 +98,9 @@ def describe_device(device: torch.device) -> str:
 
 
 def default_workers() -> int:
-    """Processes that decode frames beside the one that trains."""
-    return min(8, (os.cpu_count() or 1) // 2)
+    """Processes that decode frames beside each of those that train on this machine."""
+    trainers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(8, (os.cpu_count() or 1) // 2 // trainers)
 
 
 def _has_bf16(device: torch.device) -> bool:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Seconds between two looks at the losses: each look waits for the device.
 LOOK_EVERY = 1.0
 
+_DIVERGED = "the training has diverged; lower optimiser.lr, or set precision to fp32"
+
 
 class TrainingError(ValueError):
     """A training that cannot go on."""
@@ -111,12 +113,13 @@ class Logbook:
         """What to keep after iteration `done`, if it is time to, and worth keeping.
 
         Raises:
-            TrainingError: for a loss that is not finite.
+            TrainingError: for a loss or a weight that is not finite.
         """
         finished = done == self._plan.schedule.iterations
         if finished or time.perf_counter() - self._saved_at < save_every:
             return None
         _check_finite(self._sums, done)
+        check_weights(network, done)
         self._saved_at = time.perf_counter()
         return Checkpoint(
             iteration=done,
@@ -160,10 +163,20 @@ def _numbers(tensors: dict[str, Tensor]) -> dict[str, float]:
     return dict(zip(tensors, values, strict=True))
 
 
+def check_weights(network: torch.nn.Module, iteration: int) -> None:
+    """Raise TrainingError for weights or running statistics that are not finite.
+
+    A loss tells of the weights before the last update only.
+    """
+    finite = {name: value.isfinite().all() for name, value in network.state_dict().items()}
+    for name, whole in _numbers(finite).items():
+        if not whole:
+            raise TrainingError(f"{name} is not finite after iteration {iteration}: {_DIVERGED}")
+
+
 def _check_finite(sums: dict[str, Tensor], iteration: int) -> None:
     for name, value in _numbers(sums).items():
         if name.startswith("loss") and not math.isfinite(value):
             raise TrainingError(
-                f"{name} is {value} at or shortly before iteration {iteration}: the "
-                "training has diverged; lower optimiser.lr, or set precision to fp32"
+                f"{name} is {value} at or shortly before iteration {iteration}: {_DIVERGED}"
             )

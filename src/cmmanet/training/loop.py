@@ -15,7 +15,7 @@ from cmmanet.clips.dataset import ClipBatch, ClipDataset
 from cmmanet.model.network import CMMANet
 from cmmanet.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from cmmanet.training.device import choose_precision, deterministic
-from cmmanet.training.logbook import Listener, Logbook
+from cmmanet.training.logbook import Listener, Logbook, check_weights
 from cmmanet.training.processes import Processes, distribute
 from cmmanet.training.schedule import learning_rate
 from cmmanet.training.step import train_step
@@ -62,7 +62,7 @@ def train(
     written is told, and training goes on.
 
     Raises:
-        TrainingError: for a loss that is not finite, with its term and iteration.
+        TrainingError: for a loss or a weight that is not finite, with its name and iteration.
         ValueError: if a batch wants more identities than the split has, or cannot be shared by
             the processes.
         DecodeError: for a frame that does not decode.
@@ -92,7 +92,7 @@ def train(
 
     if plan.compile:
         network.compile()
-    trained = distribute(network, processes, unused=plan.losses.identity == 0)
+    trained = distribute(network, processes)
     precision = choose_precision(plan.precision, device)
     epochs: dict[int, Epoch] = {}
     requests = _requests(plan, dataset, seed, state.iteration, epochs)
@@ -119,6 +119,8 @@ def train(
                     _save(checkpoints, checkpoint, listener)
             if done % length == 0:
                 del epochs[epoch]
+    if processes.main:
+        check_weights(network, plan.schedule.iterations)
     return Trained(network.eval(), logbook.history, sorted(nondeterministic))
 
 

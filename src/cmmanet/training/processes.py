@@ -100,14 +100,15 @@ def _gather(values: Tensor, processes: Processes) -> Tensor:
     return torch.cat(parts)
 
 
-def distribute(network: nn.Module, processes: Processes, *, unused: bool) -> nn.Module:
+def distribute(network: nn.Module, processes: Processes) -> nn.Module:
     """The network as all processes train it, with the weights of the main one.
 
-    On CUDA, batch normalisation is synchronised; SyncBatchNorm does not know the CPU. `unused`
-    says that some parameters get no gradient.
+    On CUDA, batch normalisation is synchronised; SyncBatchNorm does not know the CPU.
     """
     if processes.count == 1:
         return network
     if processes.device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-    return nn.parallel.DistributedDataParallel(network, find_unused_parameters=unused)
+    # Where some might be unused, gradients keep their order of summation from the first step on.
+    # Otherwise it changes after that step, and so do the bits of a training that is resumed.
+    return nn.parallel.DistributedDataParallel(network, find_unused_parameters=True)
