@@ -41,6 +41,9 @@ def test_attention_collapsed_or_still_uniform() -> None:
     assert "behind stage 4 has collapsed" in signs["collapsed4"]
     early = {**HEALTHY, "iterations": 20, "attention3_entropy": 0.999}
     assert diagnose(PLAN, early) == {}, "it begins uniform"
+    warm = plan_of(schedule__iterations=200, schedule__milestones=[150], schedule__warmup=100)
+    assert diagnose(warm, {**early, "iterations": 100}) == {}, "and stays so while rates are low"
+    assert "uniform3" in diagnose(warm, {**early, "iterations": 150})
 
 
 def test_a_loss_weight_that_drowns_the_rest() -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 COLLAPSED = 0.02
 UNIFORM = 0.98
 
-# Share of the iterations after which uniform attention is worth a word.
+# Share of the iterations, after the warm-up, when uniform attention is worth a word.
 _SETTLED = 0.25
 
 # How near the loss is to the margin, and the distances to each other, when nothing is learnt;
@@ -38,7 +38,8 @@ def diagnose(plan: ArmPlan, epoch: Mapping[str, float]) -> dict[str, str]:
                 f"{epoch['negative_distance']:.2g} to the hardest negative): features may have "
                 "collapsed; try a lower optimiser.lr or a warm-up"
             )
-    settled = epoch["iterations"] >= _SETTLED * plan.schedule.iterations
+    schedule = plan.schedule
+    settled = epoch["iterations"] >= schedule.warmup + _SETTLED * schedule.iterations
     for stage in plan.model.mam_after:
         entropy = epoch[f"attention{stage}_entropy"]
         if entropy < COLLAPSED:
