@@ -98,7 +98,7 @@ def _score(
         raise ValueError(f"{path}: of another split: tracklet {lost[0]} is not in it; embed again")
     query = [place[row] for row in split["query"]]
     gallery = [place[row] for row in split["gallery"]]
-    pid, camera = torch.from_numpy(tracklets.pid), torch.from_numpy(tracklets.camera)
+    pid, camera = torch.tensor(tracklets.pid), torch.tensor(tracklets.camera)
     scores: dict[str, dict[str, float | int]] = {
         mode: rank(
             embeddings[mode][query],
