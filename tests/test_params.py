@@ -52,14 +52,13 @@ def test_paper_recipe_is_the_papers() -> None:
     assert (recipe.model.hidden, recipe.model.last_stride) == (256, 2)
 
 
-def test_what_the_paper_does_not_mention_is_off_in_paper() -> None:
+def test_what_the_paper_does_not_mention_is_off_in_paper_and_demo() -> None:
     recipes = load_params(REPOSITORY / "params.yaml").recipes
     assert list(recipes) == ["paper", "strong", "demo"]
     for name in ("paper", "demo"):
         recipe = recipes[name]
-        assert recipe.clip.erase == recipe.losses.smoothing == 0
+        assert recipe.clip.erase == recipe.losses.smoothing == recipe.schedule.warmup == 0
         assert recipe.model.neck == "none"
-    assert recipes["paper"].schedule.warmup == 0
 
 
 def test_strong_recipe_is_the_papers_network_trained_as_others_do() -> None:
