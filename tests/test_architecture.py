@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import REPOSITORY
 
 SOURCE = REPOSITORY / "src" / "cmmanet"
@@ -17,8 +18,8 @@ ROOMS = (
 )  # fmt: skip
 
 
-def imports_of(file: Path) -> set[str]:
-    """Modules imported at run time, relative to the package."""
+def imports_of(file: Path, *, names: bool = False) -> set[str]:
+    """Modules imported at run time; with `names`, what is imported from them as well."""
     tree = ast.parse(file.read_text())
     typing_only = {
         id(inner)
@@ -32,6 +33,8 @@ def imports_of(file: Path) -> set[str]:
             continue
         if isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
+            if names:
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
     return found
@@ -69,3 +72,41 @@ def test_training_runs_where_only_torch_is() -> None:
         "import cmmanet.evaluation.ranking, cmmanet.evaluation.embedding, cmmanet.frames.index\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(SOURCE.parent)})
+
+
+# What stages import and need not depend on: it changes no number of theirs.
+EXEMPT = {
+    "params.py": "its values reach a stage through plan/",
+    "geometry.py": "refuses sizes, in plan",
+    "datasets/tracklets.py": "the form of a table that is a dependency itself",
+    "reporting/pictures.py": "a picture for people",
+}
+# They read the tracklet table, and no frame.
+TABLES_ONLY = {"split": "frames", "evaluate": "frames"}
+
+
+def modules_behind(file: Path) -> set[Path]:
+    """The library's files that a file imports, and those that they do, and so on."""
+    found: set[Path] = set()
+    waiting = [file]
+    while waiting:
+        for module in imports_of(waiting.pop(), names=True):
+            path = SOURCE.parent / f"{module.replace('.', '/')}.py"
+            if module.startswith("cmmanet.") and path.is_file() and path not in found:
+                found.add(path)
+                waiting.append(path)
+    return found
+
+
+@pytest.mark.parametrize(
+    "stage", ["plan", "index", "split", "train", "embed", "evaluate", "tables"]
+)
+def test_stages_depend_on_the_code_that_they_import(stage: str) -> None:
+    entry = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"][stage]
+    assert f"pipeline/{stage}.py" in entry["deps"]
+    for module in modules_behind(REPOSITORY / "pipeline" / f"{stage}.py"):
+        name = module.relative_to(SOURCE).as_posix()
+        parts = module.relative_to(REPOSITORY).as_posix().split("/")
+        covered = {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
+        if name not in EXEMPT and name.split("/")[0] != TABLES_ONLY.get(stage):
+            assert covered & set(entry["deps"]), f"{stage} imports {name}"
