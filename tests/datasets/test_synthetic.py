@@ -275,12 +275,15 @@ def test_an_error_leaves_nothing(tmp_path):
 
 SCRIPT = f"""
 import os
+import signal
 from pathlib import Path
 
 os.cpu_count = lambda: 2
 from cmmanet.datasets.synthetic import render
 
 if __name__ == "__main__":
+    # A shell's background job, and what it starts, would ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     settings = {SMALL | {"train_identities": 2000}}
     render(Path("out/scene"), **settings, progress=lambda *_: print("frame", flush=True))
 """

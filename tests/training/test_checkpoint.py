@@ -2,6 +2,7 @@ import errno
 import resource
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
@@ -109,26 +110,29 @@ def test_what_a_killed_process_was_writing_is_not_taken(tmp_path: Path) -> None:
     assert "partial" not in files(tmp_path)
 
 
-@pytest.fixture
+@contextmanager
 def small_disk() -> Iterator[None]:
-    """No file may grow past a kilobyte: writing fails as on a full disk, with another number."""
+    """No file may grow past a kilobyte: writing fails as on a full disk, with another number.
+
+    Not even the tests' own log: nothing may be printed meanwhile.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, ignored)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
-def test_a_disk_that_takes_no_more_leaves_the_older_ones(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_disk_that_takes_no_more_leaves_the_older_ones(tmp_path: Path) -> None:
     for iteration in (1, 2):
         save_checkpoint(tmp_path, checkpoint(iteration))
     before = files(tmp_path)
-    request.getfixturevalue("small_disk")
-    with pytest.raises(OSError):
-        save_checkpoint(tmp_path, checkpoint(3))
+    third = checkpoint(3)
+    with pytest.raises(OSError), small_disk():
+        save_checkpoint(tmp_path, third)
     assert files(tmp_path) == before
 
 
