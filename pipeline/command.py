@@ -66,11 +66,8 @@ def _end_with_dvc() -> None:
         return
     while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
         time.sleep(1)
-    os.kill(os.getpid(), signal.SIGINT)
-    # A background job of a script has SIGINT ignored from the start.
-    time.sleep(30)
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(30)
+    time.sleep(60)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
