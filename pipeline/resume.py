@@ -119,19 +119,11 @@ def _others(parent: Path, name: str) -> list[Path]:
 
 
 def _difference(other: Path, identity: Mapping[str, Any]) -> str:
-    before = dict(_flat(json.loads((other / "identity.json").read_bytes())))
-    now = dict(_flat(json.loads(json.dumps(identity))))  # tuples are lists there
+    before = dict(workspace.flat(json.loads((other / "identity.json").read_bytes())))
+    now = dict(workspace.flat(json.loads(json.dumps(identity))))  # tuples are lists there
     changes = [
         f"{key} {before.get(key, 'nothing')} (now {now.get(key, 'nothing')})"
         for key in {**before, **now}
         if before.get(key) != now.get(key)
     ]
     return ", ".join(changes)
-
-
-def _flat(values: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(values, Mapping):
-        for key, value in values.items():
-            yield from _flat(value, f"{prefix}.{key}" if prefix else key)
-    else:
-        yield prefix, values

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
@@ -124,7 +123,7 @@ class Tracker:
             all_tags["mlflow.parentRunId"] = parent
         run_id: str = self._client.create_run(self._experiment, tags=all_tags).info.run_id
         # Parameters as dotted keys, as they stand in params.yaml.
-        values = [Param(key, str(value)[:_LONGEST_VALUE]) for key, value in _flat(params)]
+        values = [Param(key, str(value)[:_LONGEST_VALUE]) for key, value in workspace.flat(params)]
         source = Dataset(
             name=dataset["name"],
             digest=dataset["digest"],
@@ -224,14 +223,6 @@ def _provenance() -> dict[str, str]:
         "dvc.baseline": os.environ.get("DVC_EXP_BASELINE_REV", ""),
     }
     return {name: value for name, value in tags.items() if value}
-
-
-def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in params.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _first_line(error: Exception) -> str:
