@@ -15,12 +15,7 @@ import time
 from pathlib import Path
 
 import torch
-from training.small import open_clips, plan_of
-
-from cmmanet.training.build import build_network
-from cmmanet.training.logbook import Listener
-from cmmanet.training.loop import train
-from cmmanet.training.processes import Processes
+from training.small import open_clips, plan_of, train_small
 
 ITERATIONS = 72
 
@@ -31,23 +26,17 @@ def live(data: Path, state: Path, result: Path, life: int, pipe: int) -> None:
     plan = plan_of(
         schedule__iterations=ITERATIONS, schedule__milestones=[20], model__backbone="mobilenet_v2"
     )
-    clips = open_clips(data, repeat=5)
-    trained = train(
+    trained = train_small(
         plan,
-        build_network(plan, len(clips.identities), 3, Path()),
-        clips,
+        open_clips(data, repeat=5),
+        state,
         seed=3,
-        processes=Processes(torch.device("cpu")),
         workers=life % 2,
-        checkpoints=state,
         # Every third life loses some of its iterations.
         save_every=0.2 if life % 3 == 2 else 0,
-        listener=Listener(
-            begin=lambda done, history: os.write(pipe, f"began {done} {len(history)}\n".encode()),
-            look=lambda look: os.write(pipe, b".\n"),
-            epoch=lambda means: None,
-            say=lambda line: os.write(pipe, f"said {line}\n".encode()),
-        ),
+        begin=lambda done, history: os.write(pipe, f"began {done} {len(history)}\n".encode()),
+        look=lambda look: os.write(pipe, b".\n"),
+        say=lambda line: os.write(pipe, f"said {line}\n".encode()),
     )
     for means in trained.history:
         del means["seconds"], means["frames_per_second"]

@@ -12,10 +12,9 @@ from pathlib import Path
 import torch
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
-from training.small import open_clips, plan_of
+from training.small import listening, open_clips, plan_of
 
 from cmmanet.training.build import build_network
-from cmmanet.training.logbook import Listener
 from cmmanet.training.loop import Trained, plan_epoch, train
 from cmmanet.training.processes import distribute, joined_processes
 from cmmanet.training.step import train_step
@@ -59,12 +58,7 @@ def main() -> None:
         gradients = {name: value.grad for name, value in network.named_parameters()}
 
         begun: list[int] = []
-        listener = Listener(
-            begin=lambda done, _: begun.append(done),
-            look=lambda _: None,
-            epoch=lambda _: None,
-            say=print,
-        )
+        listener = listening(begin=lambda done, _: begun.append(done))
 
         def training(folder: str, iterations: int) -> Trained:
             network = build_network(plan, len(clips.identities), 3, Path())

@@ -1,14 +1,23 @@
 """Small trainings: the demo recipe on the few frames of the fixture's MARS."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.frames.index import load_tracklets, open_store
 from cmmanet.params import ArmPlan, Params, resolve_arm
+from cmmanet.training.build import build_network
+from cmmanet.training.logbook import Listener
+from cmmanet.training.loop import SAVE_EVERY, Trained, train
+from cmmanet.training.processes import Processes
 
 
 def plan_of(arm: str = "cmmanet-random_interval", **changes: Any) -> ArmPlan:
@@ -45,3 +54,47 @@ def open_clips(data: Path, *, repeat: int = 1, erase: float = 0.0) -> ClipDatase
         flip=True,
         erase=erase,
     )
+
+
+def listening(**heard: Any) -> Listener:
+    """A listener that prints what is said, and of the rest hears what it is given an ear for."""
+    deaf = dict.fromkeys(("begin", "look", "epoch"), lambda *_: None)
+    return Listener(**{**deaf, "say": print, **heard})
+
+
+def train_small(
+    plan: ArmPlan,
+    clips: ClipDataset,
+    checkpoints: Path,
+    *,
+    seed: int = 0,
+    workers: int = 0,
+    save_every: float = SAVE_EVERY,
+    **heard: Any,
+) -> Trained:
+    """Train a network drawn from the seed, in one process on the CPU."""
+    return train(
+        plan,
+        build_network(plan, len(clips.identities), seed, Path()),
+        clips,
+        seed=seed,
+        processes=Processes(torch.device("cpu")),
+        workers=workers,
+        checkpoints=checkpoints,
+        save_every=save_every,
+        listener=listening(**heard),
+    )
+
+
+def run_script(script: str, *arguments: object, launcher: Sequence[str] = ()) -> str:
+    """What a script beside this file prints; it must succeed."""
+    here = Path(__file__).parent
+    paths = os.pathsep.join(str(here.parents[1] / name) for name in ("src", "tests"))
+    done = subprocess.run(
+        [sys.executable, *launcher, str(here / script), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -6,16 +6,15 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from training.small import open_clips, plan_of
+from training.small import open_clips, plan_of, train_small
 
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.model.network import CMMANet
 from cmmanet.params import ArmPlan
 from cmmanet.training.build import build_network
 from cmmanet.training.checkpoint import load_checkpoint
-from cmmanet.training.logbook import Listener, TrainingError
-from cmmanet.training.loop import Trained, train
-from cmmanet.training.processes import Processes
+from cmmanet.training.logbook import TrainingError
+from cmmanet.training.loop import Trained
 
 CPU = torch.device("cpu")
 
@@ -30,20 +29,13 @@ def run(
 ) -> tuple[CMMANet, list[dict[str, float]], list[int]]:
     iterations: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
-        trained = train(
+        trained = train_small(
             plan,
-            build_network(plan, len(clips.identities), seed, Path()),
             clips,
+            Path(folder),
             seed=seed,
-            processes=Processes(CPU),
             workers=workers,
-            checkpoints=Path(folder),
-            listener=Listener(
-                begin=lambda *_: None,
-                look=lambda look: iterations.append(look.iteration),
-                epoch=lambda _: None,
-                say=print,
-            ),
+            look=lambda look: iterations.append(look.iteration),
         )
     assert trained.nondeterministic == []
     return trained.network, trained.history, iterations
@@ -173,21 +165,8 @@ def go_on(
     plan: ArmPlan, clips: ClipDataset, folder: Path, say: Callable[[str], None]
 ) -> tuple[list[int], Trained]:
     began: list[int] = []
-    trained = train(
-        plan,
-        build_network(plan, len(clips.identities), 0, Path()),
-        clips,
-        seed=0,
-        processes=Processes(CPU),
-        workers=0,
-        checkpoints=folder,
-        save_every=0,
-        listener=Listener(
-            begin=lambda done, _: began.append(done),
-            look=lambda _: None,
-            epoch=lambda _: None,
-            say=say,
-        ),
+    trained = train_small(
+        plan, clips, folder, save_every=0, begin=lambda done, _: began.append(done), say=say
     )
     return began, trained
 

@@ -1,26 +1,14 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import REPOSITORY
+from training.small import run_script
 
 from cmmanet.training.processes import Processes, joined_processes
 
-SCRIPT = Path(__file__).with_name("one_or_two.py")
-
 
 def run(data: Path, result: Path, *launcher: str) -> tuple:
-    paths = os.pathsep.join(str(REPOSITORY / name) for name in ("src", "tests"))
-    done = subprocess.run(
-        [sys.executable, *launcher, str(SCRIPT), str(data), str(result)],
-        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    run_script("one_or_two.py", data, result, launcher=launcher)
     return torch.load(result, weights_only=True)
 
 

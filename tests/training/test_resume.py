@@ -1,30 +1,18 @@
 """An interrupted training ends with the bits of one that never was."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
-from conftest import REPOSITORY
+from training.small import run_script
 
-SCRIPT = Path(__file__).with_name("interruptible.py")
 KILLS = 12
 
 
 def end_of_training(data: Path, folder: Path, kills: int) -> tuple[list[list[int]], tuple]:
     folder.mkdir()
-    command = [sys.executable, SCRIPT, data, folder / "state", folder / "result", kills, 7]
-    paths = os.pathsep.join(str(REPOSITORY / name) for name in ("src", "tests"))
-    done = subprocess.run(
-        [*map(str, command)],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), torch.load(folder / "result", weights_only=True)
+    printed = run_script("interruptible.py", data, folder / "state", folder / "result", kills, 7)
+    return json.loads(printed), torch.load(folder / "result", weights_only=True)
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bits(data: Path, tmp_path: Path) -> None:
