@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
-import torch
-
+from cmmanet.frames.archive import hash_file
 from cmmanet.frames.index import load_tracklets, open_store
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
+from pipeline.embeddings import Source, write_embeddings
 from pipeline.trained import load_trained
 
 
 def main(dataset: DatasetName, arm: ArmName) -> None:
     """Embed DATASET's test tracklets with ARM into embeddings/DATASET/ARM/trial-NN.safetensors.
 
-    Each file holds `dense` and `chunk_first`, float32 [M, D], and `tracklet`, the M rows of
-    the tracklet table: everything that evaluation needs, so that a changed metric embeds
-    nothing again. What embedded them stands in its metadata.
+    Each file holds what evaluation needs, so that a changed metric embeds nothing again:
+    features by every frame and by the first of each chunk, float32. It is tied to the
+    weights and the index that it comes from.
     """
     folder = workspace.embedding_folder(dataset, arm)
     with (
@@ -51,16 +48,8 @@ def _embed_trial(
     store = open_store(data, [raw / name for name in index["archives"]])
     title = f"{trained.plan.dataset} {trained.plan.arm} {run_folder.name}"
     embeddings, used = trained.embed(store, tracklets, rows, title)
-    content = {
-        "dense": embeddings.dense,
-        "chunk_first": embeddings.chunk_first,
-        "tracklet": torch.tensor(rows),
-    }
-    try:
-        # Values of safetensors' metadata are text.
-        safetensors.torch.save_file(content, target, {"environment": json.dumps(used)})
-    except safetensors.SafetensorError as error:
-        raise OSError(f"{target}: not written: {error}") from None
+    source = Source(trained.fingerprint, hash_file(data / "index.json"))
+    write_embeddings(target, embeddings.dense, embeddings.chunk_first, rows, source, used)
     print(f"{title}: {len(rows):,} tracklets, {int(tracklets.length[rows].sum()):,} frames")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from cmmanet.datasets.protocol import files_of
-from cmmanet.frames.archive import list_members
-from cmmanet.frames.index import build_index
+from cmmanet.frames.archive import hash_file, list_members
+from cmmanet.frames.index import FRAMES, TRACKLETS, build_index
 from pipeline import workspace
 from pipeline.command import DatasetName, run
 
@@ -33,6 +33,7 @@ def main(dataset: DatasetName) -> None:
         "folder": manifest["folder"],
         # With their hashes: other pixels of the same sizes must reach everything downstream.
         "archives": {archive["name"]: archive["sha256"] for archive in manifest["archives"]},
+        "tables": {name: hash_file(data / name) for name in (FRAMES, TRACKLETS)},
         "partial": not manifest["complete"] or bool(missing),
         "official_frames": manifest["official_frames"],
         **counts,

@@ -9,8 +9,6 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-from rich.console import Console
-from rich.progress import Progress
 
 from cmmanet.datasets.tracklets import Tracklets
 from cmmanet.evaluation.embedding import Embeddings, embed
@@ -27,8 +25,7 @@ from cmmanet.training.device import (
 )
 from pipeline import workspace
 from pipeline.provenance import environment
-
-WEIGHTS = "weights.safetensors"
+from pipeline.watch import counting
 
 
 @dataclass(frozen=True)
@@ -49,9 +46,7 @@ class TrainedRun:
         precision = choose_precision(self.plan.precision, device)
         used = environment(describe_device(device), precision_name(precision))
         frames = int(tracklets.length[list(rows)].sum())
-        console = Console(stderr=True)
-        with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-            task = progress.add_task(f"{title}: embedding", total=frames)
+        with counting(f"{title}: embedding, frames", frames) as told:
             embeddings = embed(
                 self.network,
                 store,
@@ -63,7 +58,7 @@ class TrainedRun:
                 device=device,
                 precision=precision,
                 workers=default_workers(),
-                on_frames=lambda done: progress.update(task, completed=done),
+                on_frames=told,
             )
         return embeddings, {**used, "nondeterministic": embeddings.nondeterministic}
 
@@ -78,7 +73,7 @@ def load_trained(folder: Path) -> TrainedRun:
     record = workspace.read_json(folder / "run.json", "train")
     plan = ArmPlan.model_validate(record["config"])
     network = empty_network(plan, record["identities"])
-    path = folder / WEIGHTS
+    path = folder / workspace.WEIGHTS
     try:
         network.load_state_dict(safetensors.torch.load_file(path))
     except (OSError, safetensors.SafetensorError, RuntimeError) as error:

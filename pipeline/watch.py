@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -67,6 +67,27 @@ def watching(title: str, plan: ArmPlan) -> Iterator[Watch]:
         transient=True,
     ) as progress:
         yield Watch(title, plan, progress)
+
+
+@contextmanager
+def counting(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Give what to tell how many of `total` are done; shows it, with the time left."""
+    console = Console(stderr=True)
+    begun = said = time.monotonic()
+
+    def told(done: int) -> None:
+        nonlocal said
+        progress.update(task, completed=done)
+        now = time.monotonic()
+        if not console.is_terminal and now - said >= LINE_EVERY:
+            left = timedelta(seconds=round((now - begun) / done * (total - done)))
+            line = f"{title}  {done:,}/{total:,}  {left} left"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            said = now
+
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield told
 
 
 def _losses(record: Mapping[str, float]) -> str:

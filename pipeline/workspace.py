@@ -21,6 +21,8 @@ from pydantic import BaseModel, ValidationError
 
 PARAMS = Path("params.yaml")
 REPORTS = Path("reports")
+# Of a trial, in its run folder.
+WEIGHTS = "weights.safetensors"
 
 Plan = TypeVar("Plan", bound=BaseModel)
 

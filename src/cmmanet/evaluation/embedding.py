@@ -19,8 +19,9 @@ from cmmanet.frames.decode import read_frames
 from cmmanet.model.network import CMMANet
 from cmmanet.training.device import deterministic
 
-# Frames that go through the network at a time, across the bounds of tracklets: memory
-# does not depend on the longest tracklet.
+# Frames that go through the network at a time, at most and across the bounds of tracklets:
+# memory does not depend on the longest one. Batches are of one size but for a frame, so that
+# none is left with a few.
 BATCH = 128
 
 
@@ -45,7 +46,8 @@ class _Frames(Dataset[Tensor]):
         return -(-len(self._rows) // BATCH)
 
     def __getitem__(self, batch: int) -> Tensor:
-        rows = self._rows[batch * BATCH : (batch + 1) * BATCH]
+        begin, end = (len(self._rows) * edge // len(self) for edge in (batch, batch + 1))
+        rows = self._rows[begin:end]
         return torch.from_numpy(read_frames(self._store, rows, *self._size)).permute(0, 3, 1, 2)
 
 
