@@ -2,54 +2,60 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
-import safetensors.torch
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
-from cmmanet.datasets.tracklets import Tracklets
-from cmmanet.evaluation.metrics import METRICS
-from cmmanet.evaluation.ranking import rank
+from cmmanet.datasets.tracklets import Split, Tracklets
+from cmmanet.evaluation.metrics import METRICS, Scoring
+from cmmanet.evaluation.ranking import Ranking
+from cmmanet.evaluation.scoring import Reranking, score
 from cmmanet.frames.index import load_tracklets
-from cmmanet.params import TEST_FRAMES, EvaluatePlan
+from cmmanet.params import EvaluatePlan
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
+from pipeline.embeddings import Stored, read_embeddings, source_of
 from pipeline.provenance import code
 from pipeline.tracking import Tracker
 
 
 def main(dataset: DatasetName, arm: ArmName) -> None:
-    """Score ARM on DATASET, both test-frame modes and AP definitions, into results/."""
+    """Score ARM on DATASET: results/DATASET/ARM.json, and each query in rankings/."""
     plan = workspace.read_plan(EvaluatePlan, "evaluate.json")
+    reranking = None if plan.rerank == "none" else Reranking(**plan.rerank.model_dump())
     data = workspace.data_folder(dataset)
     trials = workspace.read_json(data / "trials.json", f"split {dataset}")
     index = workspace.read_json(data / "index.json", f"index {dataset}")
     tracklets = load_tracklets(data)
     tracker = Tracker()
-    records, scored, embedded = [], [], []
-    for trial, split in enumerate(trials["trials"]):
+    records, scored, embedded, queries = [], [], [], []
+    for trial, number in enumerate(trials["trials"]):
         name = workspace.trial_name(trial)
-        record = workspace.read_json(
-            workspace.run_folder(dataset, arm) / name / "run.json", f"train {dataset} {arm}"
-        )
-        embeddings = workspace.embedding_folder(dataset, arm) / f"{name}.safetensors"
-        metrics = _score(embeddings, tracklets, trials["splits"][split], plan)
+        run_folder = workspace.run_folder(dataset, arm) / name
+        record = workspace.read_json(run_folder / "run.json", f"train {dataset} {arm}")
+        path = workspace.embedding_folder(dataset, arm) / f"{name}.safetensors"
+        stored = read_embeddings(path, source_of(run_folder, data), f"embed {dataset} {arm}")
+        split = trials["splits"][number]
+        scores = _score(stored, tracklets, split, reranking, dataset)
         records.append(record)
-        embedded.append(_embedded_on(embeddings))
+        embedded.append(stored.environment)
+        queries.append(_each_query(trial, split, tracklets, scores))
         scored.append(
             {
                 "trial": trial,
-                "split": split,
+                "split": number,
                 "seed": record["seed"],
                 "mlflow_run": record["mlflow_run"],
                 "iterations": record["iterations"],
                 "train_seconds": record["train_seconds"],
                 # None where training did not record them.
                 "warnings": record.get("warnings"),
-                "metrics": metrics,
+                "metrics": {str(scoring): ranking.summary() for scoring, ranking in scores.items()},
             }
         )
     mean = _over_trials(scored, statistics.fmean)
@@ -62,7 +68,8 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
         "sampler": config["sampler"],
         "partial": index["partial"],
         "data": _data(index, tracklets, trials["splits"][0]),
-        "protocol": _protocol(trials, tracklets, plan),
+        "protocol": _protocol(trials, tracklets),
+        "reranking": None if reranking is None else reranking._asdict(),
         "recipe": config["recipe"],
         "config": config,
         "trials": scored,
@@ -73,77 +80,89 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
         "embedding": embedded[0],
         "evaluation": code(),
     }
+    workspace.write_table(workspace.ranking_file(dataset, arm), pa.concat_tables(queries))
     workspace.write_json(workspace.result_file(dataset, arm), result)
     for trial_result in scored:
-        values = _named(plan.distance, trial_result["metrics"])
-        tracker.metrics(trial_result["mlflow_run"], values)
-    tracker.metrics(result["mlflow_run"], _named(plan.distance, mean))
+        tracker.metrics(trial_result["mlflow_run"], _named(trial_result["metrics"]))
+    tracker.metrics(result["mlflow_run"], _named(mean))
     if std is not None:
-        tracker.metrics(result["mlflow_run"], _named(plan.distance, std, "_std"))
-    dense = mean["dense"]
-    print(f"{dataset} {arm}: rank-1 {dense['rank1']:.1%}, mAP {dense['map']:.1%} (dense)")
+        tracker.metrics(result["mlflow_run"], _named(std, "_std"))
+    for scoring in (Scoring("cosine", "dense"), Scoring("cosine", "dense", reranked=True)):
+        if str(scoring) in mean:
+            values = mean[str(scoring)]
+            print(
+                f"{dataset} {arm}: rank-1 {values['rank1']:.1%}, mAP {values['map']:.1%} "
+                f"({scoring})"
+            )
 
 
 def _score(
-    path: Path, tracklets: Tracklets, split: dict[str, list[int]], plan: EvaluatePlan
-) -> dict[str, dict[str, float | int]]:
+    stored: Stored,
+    tracklets: Tracklets,
+    split: Split,
+    reranking: Reranking | None,
+    dataset: str,
+) -> dict[Scoring, Ranking]:
+    rows = np.array(list(stored.place))
     try:
-        embeddings = safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ValueError(f"{path}: no embeddings ({error}); run the stage embed") from None
-    rows = embeddings["tracklet"]
-    place = {int(row): position for position, row in enumerate(rows)}
-    lost = [row for row in split["query"] + split["gallery"] if row not in place]
-    if lost:
-        raise ValueError(f"{path}: of another split: tracklet {lost[0]} is not in it; embed again")
-    query = [place[row] for row in split["query"]]
-    gallery = [place[row] for row in split["gallery"]]
-    pid, camera = torch.tensor(tracklets.pid), torch.tensor(tracklets.camera)
-    scores: dict[str, dict[str, float | int]] = {
-        mode: rank(
-            embeddings[mode][query],
-            embeddings[mode][gallery],
-            query_ids=pid[split["query"]],
-            gallery_ids=pid[split["gallery"]],
-            query_cameras=camera[split["query"]],
-            gallery_cameras=camera[split["gallery"]],
-            distance=plan.distance,
-        ).summary()
-        for mode in TEST_FRAMES
-    }
-    if not scores["dense"]["valid"]:
+        query = [stored.place[row] for row in split["query"]]
+        gallery = [stored.place[row] for row in split["gallery"]]
+    except KeyError as lost:
         raise ValueError(
-            f"{path}: none of the {len(query):,} queries has a right answer in the gallery: a part "
-            "of the dataset that holds no person in two cameras cannot be scored"
+            f"embeddings of {dataset}: tracklet {lost} of the split is not among them; embed again"
+        ) from None
+    scores = score(
+        stored.features,
+        pid=torch.tensor(tracklets.pid[rows]),
+        camera=torch.tensor(tracklets.camera[rows]),
+        query=query,
+        gallery=gallery,
+        reranking=reranking,
+    )
+    if not scores:
+        raise ValueError(
+            f"{dataset}: none of the {len(query):,} queries has a right answer in the gallery: a "
+            "part of the dataset that holds no person in two cameras cannot be scored"
         )
     return scores
 
 
-def _embedded_on(path: Path) -> Any:
-    with safetensors.safe_open(path, "pt") as file:
-        return json.loads(file.metadata()["environment"])
+def _each_query(
+    trial: int, split: Split, tracklets: Tracklets, scores: dict[Scoring, Ranking]
+) -> pa.Table:
+    """One row a query that has a right answer, for each scoring."""
+    tables = []
+    for scoring, ranking in scores.items():
+        valid = ranking.valid.numpy()
+        query = np.array(split["query"])[valid]
+        columns = {
+            "trial": np.full(len(query), trial),
+            "scoring": np.full(len(query), str(scoring)),
+            "query": query,
+            "pid": tracklets.pid[query],
+            "first_right_rank": ranking.first_right_rank.numpy()[valid],
+            "ap_trapezoid": ranking.ap_trapezoid.numpy()[valid],
+            "ap_step": ranking.ap_step.numpy()[valid],
+        }
+        tables.append(pa.table(columns))
+    return pa.concat_tables(tables)
 
 
 def _over_trials(scored: list[dict[str, Any]], reduce: Any) -> dict[str, dict[str, float]]:
     return {
-        mode: {
-            metric: reduce([trial["metrics"][mode][metric] for trial in scored])
+        scoring: {
+            metric: reduce([trial["metrics"][scoring][metric] for trial in scored])
             for metric in METRICS
         }
-        for mode in TEST_FRAMES
+        for scoring in scored[0]["metrics"]
     }
 
 
-def _named(
-    distance: str, metrics: dict[str, dict[str, float]], suffix: str = ""
-) -> dict[str, float]:
-    """Metrics by names that say how they were measured: cosine.dense.rank1.
-
-    An experiment that measures the same weights otherwise must not overwrite these.
-    """
+def _named(metrics: dict[str, dict[str, float]], suffix: str = "") -> dict[str, float]:
+    """Metrics by names that say how they were measured: cosine.dense.rank1."""
     return {
-        f"{distance}.{mode}.{metric}{suffix}": value
-        for mode, values in metrics.items()
+        f"{scoring}.{metric}{suffix}": value
+        for scoring, values in metrics.items()
         for metric, value in values.items()
     }
 
@@ -164,9 +183,7 @@ def _data(
     }
 
 
-def _protocol(
-    trials: dict[str, Any], tracklets: Tracklets, plan: EvaluatePlan
-) -> dict[str, str | int]:
+def _protocol(trials: dict[str, Any], tracklets: Tracklets) -> dict[str, str | int]:
     split = trials["splits"][0]
     pid = tracklets.pid[split["gallery"]]
     return {
@@ -176,7 +193,6 @@ def _protocol(
         "gallery": len(split["gallery"]),
         "distractors": int((pid == 0).sum()),
         "junk": int((pid == -1).sum()),
-        "distance": plan.distance,
     }
 
 

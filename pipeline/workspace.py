@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
@@ -62,6 +64,11 @@ def result_file(dataset: str, arm: str) -> Path:
     return Path("results") / dataset / f"{arm}.json"
 
 
+def ranking_file(dataset: str, arm: str) -> Path:
+    """What became of each query under an arm."""
+    return Path("rankings") / dataset / f"{arm}.parquet"
+
+
 def lock_folder() -> Path:
     """Locks of what a working copy writes; another copy's stages are not in the way."""
     return Path(".locks")
@@ -103,13 +110,13 @@ def read_json(path: Path, stage: str) -> Any:
         raise FileNotFoundError(f"{path}: not there; run the stage {stage} first") from None
 
 
-def write_text(path: Path, text: str) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
@@ -119,9 +126,21 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file of text whole or not at all."""
+    write_bytes(path, text.encode())
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole or not at all, in a form that diffs well."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file whole or not at all."""
+    content = pa.BufferOutputStream()
+    pq.write_table(table, content)
+    write_bytes(path, content.getvalue().to_pybytes())
 
 
 @contextmanager

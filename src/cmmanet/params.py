@@ -28,9 +28,13 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9_.-]*[a-z0-9])?")
 
 # The paper's own, which an arm has unless it names another.
 PAPER_SAMPLER = "random_interval"
+# The paper's model as it trains it, whatever `sampler` makes the headline.
+PAPER_ARM = f"cmmanet-{PAPER_SAMPLER}"
+# Before a reading's name: what it trains is an arm to every stage.
+READING = "reading-"
 
 # What pydantic calls the members of `float | Literal[...]` and the like.
-_UNION_MEMBER = re.compile(r"WeightsFile$|constrained-|literal\[")
+_UNION_MEMBER = re.compile(r"WeightsFile$|Rerank$|constrained-|literal\[")
 
 # Plan files that stand beside the arms' own.
 _RESERVED = frozenset({"data", "split"})
@@ -259,11 +263,20 @@ class Data(_Params):
         }
 
 
+class Rerank(_Params):
+    """k-reciprocal re-ranking (the paper's [42]); `weight` is the share of the plain distance."""
+
+    k1: int = Field(ge=1)
+    k2: int = Field(ge=1)
+    weight: float = Field(ge=0, le=1)
+
+
 class Evaluate(_Params):
-    """How tracklets are compared, and which frames the headline comes from."""
+    """Which distance and test frames the headline comes from, and how results are re-ranked."""
 
     distance: Distance
     test_frames: TestFrames
+    rerank: Literal["none"] | Rerank
 
 
 class Params(_Params):
@@ -274,6 +287,7 @@ class Params(_Params):
     datasets: tuple[Dataset, ...] = Field(min_length=1)
     arms: tuple[str, ...] = Field(min_length=1)
     variants: dict[str, dict[str, Any]]
+    readings: dict[str, dict[str, Any]]
     samplers: dict[str, Sampler]
     data: Data
     recipes: dict[str, Recipe]
@@ -281,12 +295,15 @@ class Params(_Params):
 
     @model_validator(mode="after")
     def _names(self) -> Params:
-        for key in ("variants", "samplers", "recipes"):
+        for key in ("variants", "readings", "samplers", "recipes"):
             for name in getattr(self, key):
                 if not _NAME.fullmatch(name):
                     raise ValueError(f"{key}: {name!r}: names are of a-z, 0-9, '_', '.' and '-'")
         for arm in _RESERVED.intersection(self.arms):
             raise ValueError(f"arms: {arm!r} is the name of a plan file; choose another")
+        for arm in self.arms:
+            if arm.startswith(READING):
+                raise ValueError(f"arms: {arm!r}: {READING!r} begins the names of readings")
         for key in ("datasets", "arms"):
             names = getattr(self, key)
             for name in names:
@@ -339,7 +356,7 @@ class SplitPlan(_Params):
 class EvaluatePlan(_Params):
     """What evaluate depends on."""
 
-    distance: Distance
+    rerank: Literal["none"] | Rerank
 
 
 class ReportPlan(_Params):
@@ -349,6 +366,17 @@ class ReportPlan(_Params):
     arms: tuple[str, ...]
     sampler: str
     headline: str
+    distance: Distance
+    test_frames: TestFrames
+
+
+class ReadingsPlan(_Params):
+    """What the ambiguity table shows: one arm under these readings, on these datasets."""
+
+    datasets: tuple[Dataset, ...]
+    arm: str
+    readings: tuple[str, ...]
+    distance: Distance
     test_frames: TestFrames
 
 
@@ -382,6 +410,8 @@ def load_params(path: Path) -> Params:
     for dataset in params.datasets:
         for arm in (*params.arms, *params.variants):
             resolve_arm(params, dataset, arm)
+        for reading in params.readings:
+            resolve_reading(params, dataset, reading)
     return params
 
 
@@ -417,6 +447,26 @@ def resolve_arm(params: Params, dataset: Dataset, arm: str) -> ArmPlan:
         raise ParamsError(_readable(error, where)) from None
 
 
+def resolve_reading(params: Params, dataset: Dataset, reading: str) -> ArmPlan:
+    """Lay another reading of what the paper leaves open over the paper's own arm.
+
+    It may change any key of a recipe, and `sampling`, which is the arm's sampler.
+
+    Raises:
+        ParamsError: if the result is not valid, or the arm itself.
+    """
+    plan = resolve_arm(params, dataset, PAPER_ARM).model_dump()
+    changes = params.readings[reading]
+    named = f"params.yaml: readings.{reading}"
+    for key in changes:
+        if key != "sampling" and key not in Recipe.model_fields:
+            raise ParamsError(f"{named}.{key}: not a key of a recipe, nor `sampling`")
+    try:
+        return ArmPlan.model_validate(_merge(plan, {**changes, "arm": f"{READING}{reading}"}))
+    except ValidationError as error:
+        raise ParamsError(_readable(error, f"{named} over {PAPER_ARM}")) from None
+
+
 def plans(params: Params) -> dict[str, BaseModel]:
     """Every plan file of the `plan` stage, by its path below `plan/`."""
     files: dict[str, BaseModel] = {
@@ -425,9 +475,17 @@ def plans(params: Params) -> dict[str, BaseModel]:
             arms=params.arms,
             sampler=params.sampler,
             headline=f"cmmanet-{params.sampler}",
+            distance=params.evaluate.distance,
             test_frames=params.evaluate.test_frames,
         ),
-        "evaluate.json": EvaluatePlan(distance=params.evaluate.distance),
+        "readings.json": ReadingsPlan(
+            datasets=params.datasets,
+            arm=PAPER_ARM,
+            readings=tuple(params.readings),
+            distance=params.evaluate.distance,
+            test_frames=params.evaluate.test_frames,
+        ),
+        "evaluate.json": EvaluatePlan(rerank=params.evaluate.rerank),
     }
     for dataset in params.datasets:
         data = params.data.by_name()[dataset]
@@ -439,6 +497,9 @@ def plans(params: Params) -> dict[str, BaseModel]:
         )
         for arm in params.arms:
             files[f"{dataset}/{arm}.json"] = resolve_arm(params, dataset, arm)
+        for reading in params.readings:
+            plan = resolve_reading(params, dataset, reading)
+            files[f"{dataset}/{plan.arm}.json"] = plan
     return files
 
 
@@ -497,6 +558,7 @@ def _readable(error: ValidationError, where: str) -> str:
 def _key(location: tuple[int | str, ...]) -> str:
     """The key as it stands in the file: pydantic puts the names of union members in."""
     parts = list(location)
-    if parts[:1] == ["samplers"] and len(parts) > 2:
-        del parts[2]
+    for choice, depth in (("samplers", 2), ("sampling", 1)):
+        if parts[:1] == [choice] and len(parts) > depth:
+            del parts[depth]
     return ".".join(str(part) for part in parts if not _UNION_MEMBER.match(str(part)))
