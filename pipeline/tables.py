@@ -21,11 +21,16 @@ def main() -> None:
         for dataset in plan.datasets
         for arm in plan.arms
     }
+    comparisons: dict[str, Any] = {
+        dataset: workspace.read_json(workspace.comparison_file(dataset), f"compare {dataset}")
+        for dataset in plan.datasets
+    }
     tracker = Tracker()
     report = plan.model_dump(mode="json")
     tables = workspace.REPORTS / "tables.md"
-    workspace.write_text(tables, render_tables(report, results))
-    workspace.write_json(workspace.REPORTS / "metrics.json", headline_metrics(report, results))
+    workspace.write_text(tables, render_tables(report, results, comparisons))
+    headline = headline_metrics(report, results, comparisons)
+    workspace.write_json(workspace.REPORTS / "metrics.json", headline)
     for result in results.values():
         tracker.artifact(result["mlflow_run"], tables)
     print(f"{tables} and {workspace.REPORTS / 'metrics.json'}: headline {plan.headline}")

@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
+from cmmanet.params import READING
+
 PARAMS = Path("params.yaml")
 REPORTS = Path("reports")
 # Of a trial, in its run folder.
@@ -51,22 +53,32 @@ def data_folder(dataset: str) -> Path:
 
 def run_folder(dataset: str, arm: str) -> Path:
     """What training an arm leaves."""
-    return Path("runs") / dataset / arm
+    return _home(arm) / "runs" / dataset / arm
 
 
 def embedding_folder(dataset: str, arm: str) -> Path:
     """The tracklets' embeddings by an arm."""
-    return Path("embeddings") / dataset / arm
+    return _home(arm) / "embeddings" / dataset / arm
 
 
 def result_file(dataset: str, arm: str) -> Path:
     """The measured numbers of an arm."""
-    return Path("results") / dataset / f"{arm}.json"
+    return _home(arm) / "results" / dataset / f"{arm}.json"
 
 
 def ranking_file(dataset: str, arm: str) -> Path:
     """What became of each query under an arm."""
-    return Path("rankings") / dataset / f"{arm}.parquet"
+    return _home(arm) / "rankings" / dataset / f"{arm}.parquet"
+
+
+def comparison_file(dataset: str) -> Path:
+    """How sure the arms' numbers are."""
+    return Path("comparisons") / f"{dataset}.json"
+
+
+def _home(arm: str) -> Path:
+    # The report depends on whole folders of arms: readings in them would be run for it as well.
+    return Path("readings" if arm.startswith(READING) else "")
 
 
 def lock_folder() -> Path:

@@ -1,10 +1,14 @@
-"""Which numbers a result holds, and under which conventions. No torch here: the report needs names."""
+"""Which numbers a result holds, and under which conventions.
+
+No torch here: the report needs the names alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+
+from cmmanet.params import Distance, TestFrames
 
 METRICS = {
     "rank1": "R1",
@@ -32,8 +36,8 @@ class Scoring:
         reranked: by k-reciprocal re-ranking, which looks at the whole test set at once.
     """
 
-    distance: Literal["cosine", "euclidean"]
-    test_frames: Literal["dense", "chunk_first"]
+    distance: Distance
+    test_frames: TestFrames
     without_queries: bool = False
     reranked: bool = False
 

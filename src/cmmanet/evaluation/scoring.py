@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.ranking import Ranking, rank, rank_distances
 from cmmanet.evaluation.reranking import reranked_distances
+from cmmanet.params import Distance, TestFrames
 
 
 class Reranking(NamedTuple):
@@ -24,7 +25,7 @@ class Reranking(NamedTuple):
 
 
 def score(
-    features: Mapping[str, Tensor],
+    features: Mapping[TestFrames, Tensor],
     *,
     pid: Tensor,
     camera: Tensor,
@@ -62,7 +63,7 @@ def score(
         }
 
     scores = {}
-    for distance, (frames, values) in product(("cosine", "euclidean"), features.items()):
+    for distance, (frames, values) in product(get_args(Distance), features.items()):
         plain = Scoring(distance, frames)
         of_query, of_gallery = values[list(query)], values[list(gallery)]
         scores[plain] = rank(of_query, of_gallery, **labels(gallery), distance=distance)

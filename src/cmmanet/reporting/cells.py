@@ -6,6 +6,7 @@ from textwrap import wrap
 
 from tabulate import tabulate
 
+from cmmanet.evaluation.metrics import Scoring
 from cmmanet.reporting.results import ArmResult
 
 DASH = "–"
@@ -38,35 +39,51 @@ def signed(points: float) -> str:
     return f"{sign}{abs(rounded):.1f}"
 
 
-def measured(result: ArmResult, frames: str, metric: str) -> str:
+def measured(result: ArmResult, scoring: Scoring, metric: str) -> str:
     """Mean ± sample standard deviation over the trials; one trial has no ±."""
-    mean = percent(result["mean"][frames][metric])
+    mean = percent(result["mean"][str(scoring)][metric])
     if mean == DASH or result["std"] is None:
         return mean
-    return f"{mean} ± {percent(result['std'][frames][metric])}"
+    return f"{mean} ± {percent(result['std'][str(scoring)][metric])}"
 
 
-def against(result: ArmResult, frames: str, metric: str, published: float) -> str:
+def against(
+    result: ArmResult,
+    scoring: Scoring,
+    metric: str,
+    published: float,
+    interval: Sequence[float] | None,
+) -> str:
     """The measured cell with its difference to a published percentage.
 
-    The difference is taken from the mean as printed, so that the page's own arithmetic holds.
-    On partial data there is none: other queries against another gallery cannot be subtracted.
+    The difference is taken from the mean as printed, so that the page's own arithmetic holds. A
+    tilde says that the published value lies within the measured one's `interval`. On partial data
+    there is no difference: other queries against another gallery cannot be subtracted.
     """
-    cell = measured(result, frames, metric)
-    mean = finite(result["mean"][frames][metric])
+    cell = measured(result, scoring, metric)
+    mean = finite(result["mean"][str(scoring)][metric])
     if result["partial"] or mean is None:
         return cell
-    return f"{cell} ({signed(_tenths(100 * mean) - published)})"
+    within = interval is not None and interval[0] <= published / 100 <= interval[1]
+    return f"{cell} ({'~' * within}{signed(_tenths(100 * mean) - published)})"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> str:
-    """A GitHub-flavoured table: the first `texts` columns flush left, numbers flush right."""
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], texts: int, *, last_text: bool = False
+) -> str:
+    """A GitHub-flavoured table: the first `texts` columns flush left, numbers flush right.
+
+    With `last_text` the last column is text too.
+    """
+    align = ["left"] * texts + ["right"] * (len(header) - texts)
+    if last_text:
+        align[-1] = "left"
     return tabulate(
         [list(row) for row in rows],
         headers=list(header),
         tablefmt="pipe",
         disable_numparse=True,
-        colalign=["left"] * texts + ["right"] * (len(header) - texts),
+        colalign=align,
     )
 
 

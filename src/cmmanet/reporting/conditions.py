@@ -2,21 +2,20 @@
 
 from collections.abc import Sequence
 
-from cmmanet.params import TestFrames
+from cmmanet.evaluation.metrics import Scoring
 from cmmanet.reporting.cells import bullets, distinct, finite, span
 from cmmanet.reporting.provenance import provenance
 from cmmanet.reporting.results import ArmResult, Metrics, title
 from cmmanet.reporting.settings import settings
 
-_WORDS: dict[TestFrames, str] = {
-    "dense": "every frame",
-    "chunk_first": "the first frame of each chunk",
-}
+_WORDS = {"dense": "every frame", "chunk_first": "the first frame of each chunk"}
 
 
-def conditions(arms: Sequence[ArmResult], frames: TestFrames, *, with_map: bool) -> str:
+def conditions(arms: Sequence[ArmResult], scoring: Scoring, *, with_map: bool) -> str:
     """Everything that can change these arms' numbers without changing the method."""
-    tested = f"test frames: {in_words(frames)} ({frames})"
+    tested = (
+        f"test frames: {in_words(scoring)} ({scoring.test_frames}); {scoring.distance} distance"
+    )
     recipes = distinct(result["recipe"] for result in arms)
     items = [
         _protocol(arms),
@@ -27,9 +26,9 @@ def conditions(arms: Sequence[ArmResult], frames: TestFrames, *, with_map: bool)
     return f"What the numbers on {title(arms[0]['dataset'])} depend on:\n\n{bullets(items)}"
 
 
-def in_words(frames: TestFrames) -> str:
+def in_words(scoring: Scoring) -> str:
     """What a tracklet is tested by."""
-    return _WORDS[frames]
+    return _WORDS[scoring.test_frames]
 
 
 def trial_name(result: ArmResult) -> str:
@@ -44,7 +43,8 @@ def _protocol(arms: Sequence[ArmResult]) -> str:
         score
         for result in arms
         for trial in result["trials"]
-        for score in trial["metrics"].values()
+        for name, score in trial["metrics"].items()
+        if "without_queries" not in name  # not the protocol
     ]
     lost = max(_count(score, "queries") - _count(score, "valid") for score in scores)
     dropped = f", up to {lost:,} of them dropped for want of a right answer" if lost else ""
@@ -52,7 +52,7 @@ def _protocol(arms: Sequence[ArmResult]) -> str:
         f"protocol {protocol['name']}, splits of {protocol['splits']}: "
         f"{protocol['query']:,} queries{dropped} (one is {100 / protocol['query']:.2f} points), "
         f"gallery {protocol['gallery']:,} with {protocol['distractors']:,} distractors and "
-        f"{protocol['junk']:,} junk; {protocol['distance']} distance"
+        f"{protocol['junk']:,} junk"
     )
 
 

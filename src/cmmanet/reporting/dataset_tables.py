@@ -1,16 +1,16 @@
 """Every measured number of one dataset, published counterpart or not."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from cmmanet.evaluation.metrics import METRICS
-from cmmanet.params import TEST_FRAMES, TestFrames
+from cmmanet.evaluation.metrics import METRICS, Scoring
 from cmmanet.reporting.cells import DASH, escape, measured, paragraph, percent, table, where
 from cmmanet.reporting.conditions import conditions, in_words, trial_name
-from cmmanet.reporting.paper_tables import PARTIAL, own_arms, own_steps
+from cmmanet.reporting.paper_tables import PARTIAL, own_arms, steps_to_own
 from cmmanet.reporting.published import Paper
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark
-from cmmanet.reporting.steps import judge_steps
+from cmmanet.reporting.steps import own_steps, sureness
 from cmmanet.reporting.warned import warned
 
 ABOUT = {
@@ -20,7 +20,7 @@ ABOUT = {
 
 
 def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
-    """All arms on one dataset: both test-frame modes, both AP definitions, each trial."""
+    """All arms on one dataset: every metric, how sure, other conventions, each trial."""
     arms = plan.results[dataset]
     published = paper.tables_on(dataset)
     names = paper.tables["III"].arms | paper.tables["IV"].arms
@@ -33,17 +33,12 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
     parts += warned(arms)
     if published:
         # The steps between arms are judged under the paper's own tables.
-        parts += _comparison("All arms", arms, names, (), plan.test_frames)
+        parts += _comparison("All arms", dataset, arms, names, (), plan)
     else:
-        parts += _comparisons(arms, plan, paper)
-    for frames in TEST_FRAMES:
-        if frames != plan.test_frames:
-            parts += [
-                f"### Tested on {in_words(frames)}",
-                _metrics(arms, names, frames),
-                f"As above, but for the test frames ({frames}).",
-            ]
-    parts += _trials(arms, plan.test_frames)
+        parts += _comparisons(dataset, plan, paper)
+    parts += _intervals(dataset, plan)
+    parts += _otherwise(arms, plan.scoring)
+    parts += _trials(arms, plan.scoring)
     return "\n\n".join(part for part in parts if part)
 
 
@@ -53,60 +48,123 @@ def _marks(arms: Mapping[str, ArmResult]) -> list[str]:
     return [paragraph(f"**Not the paper's settings:** {escape(mark)}.") for mark in marks]
 
 
-def _comparisons(arms: Mapping[str, ArmResult], plan: Planned, paper: Paper) -> list[str]:
+def _comparisons(dataset: str, plan: Planned, paper: Paper) -> list[str]:
     """The paper's two questions, which component and which sampling, on another dataset."""
-    own = own_arms(plan, paper)
+    arms, own = plan.results[dataset], own_arms(plan, paper)
     components, sampling = paper.tables["IV"], paper.tables["III"]
     compared = {arm: arms[arm] for arm in [*components.arms, *own] if arm in arms}
     sampled = {arm: arms[arm] for arm in sampling.arms if arm in arms}
-    steps = [*components.steps, *own_steps(plan, own)]
+    steps = [*components.steps, *steps_to_own(plan, own)]
     return [
-        *_comparison("Component analysis", compared, components.arms, steps, plan.test_frames),
-        *_comparison("Sampling", sampled, sampling.arms, sampling.steps, plan.test_frames),
+        *_comparison("Component analysis", dataset, compared, components.arms, steps, plan),
+        *_comparison("Sampling", dataset, sampled, sampling.arms, sampling.steps, plan),
     ]
 
 
 def _comparison(
     heading: str,
+    dataset: str,
     arms: Mapping[str, ArmResult],
     names: Mapping[str, str],
     steps: Iterable[tuple[str, str]],
-    frames: TestFrames,
+    plan: Planned,
 ) -> list[str]:
     if not arms:
         return []
+    judged = own_steps(plan, dataset, steps)
     return [
         f"### {heading}",
-        _metrics(arms, names, frames),
-        conditions(list(arms.values()), frames, with_map=True),
-        judge_steps(steps, arms, frames),
+        _metrics(arms, names, plan),
+        *([sureness(plan.comparisons[dataset]), judged] if judged else []),
+        conditions(list(arms.values()), plan.scoring, with_map=True),
     ]
 
 
-def _metrics(arms: Mapping[str, ArmResult], names: Mapping[str, str], frames: TestFrames) -> str:
-    return table(
-        ["arm", "the paper's name", *METRICS.values()],
-        [
-            [f"`{arm}`", names.get(arm, DASH)]
-            + [measured(result, frames, metric) for metric in METRICS]
+def _metrics(arms: Mapping[str, ArmResult], names: Mapping[str, str], plan: Planned) -> str:
+    """Every metric of the arms, the headline's re-ranked as well."""
+    reranked = replace(plan.scoring, reranked=True)
+    rows = []
+    for arm, result in arms.items():
+        name = names.get(arm, DASH)
+        rows.append([f"`{arm}`", name, *_values(result, plan.scoring)])
+        if arm == plan.headline and str(reranked) in result["mean"]:
+            rows.append([f"`{arm}`, re-ranked", DASH, *_values(result, reranked)])
+    return table(["arm", "the paper's name", *METRICS.values()], rows, texts=2)
+
+
+def _values(result: ArmResult, scoring: Scoring) -> list[str]:
+    return [measured(result, scoring, metric) for metric in METRICS]
+
+
+def _intervals(dataset: str, plan: Planned) -> list[str]:
+    """How far other people of the same kind could move each number."""
+    comparison = plan.comparisons[dataset]
+    intervals = comparison["intervals"]
+    if not intervals:
+        return []
+    shown = ("rank1", "rank5", "map")
+    rows = [
+        [f"`{arm}`"]
+        + [
+            f"{percent(result['mean'][str(plan.scoring)][metric])} "
+            f"({percent(intervals[arm][metric][0])} to {percent(intervals[arm][metric][1])})"
+            for metric in shown
+        ]
+        for arm, result in plan.results[dataset].items()
+    ]
+    return [
+        "### With other people",
+        table(["arm", *(METRICS[metric] for metric in shown)], rows, texts=1),
+        paragraph(
+            f"95 % bootstrap intervals over the {comparison['people']:,} people of the queries, "
+            "each drawn with all their queries; trainings and gallery stay as they are. Arms share "
+            "the people, so that their differences are surer than these intervals suggest."
+        ),
+    ]
+
+
+def _otherwise(arms: Mapping[str, ArmResult], headline: Scoring) -> list[str]:
+    """The same networks under the conventions that differ from the headline's in one thing."""
+    # Which there are depends on the protocol and on whether anything was re-ranked: alike in all.
+    held = next(iter(arms.values()))["mean"]
+    scorings = [headline, *(other for other in headline.variations() if str(other) in held)]
+    parts = ["### The same networks, scored otherwise"]
+    for metric in ("rank1", "map"):
+        rows = [
+            [f"`{arm}`", *(measured(result, scoring, metric) for scoring in scorings)]
             for arm, result in arms.items()
-        ],
-        texts=2,
-    )
+        ]
+        header = [METRICS[metric], *(_difference(headline, scoring) for scoring in scorings)]
+        parts.append(table(header, rows, texts=1))
+    return parts
 
 
-def _trials(arms: Mapping[str, ArmResult], frames: TestFrames) -> list[str]:
+def _difference(headline: Scoring, other: Scoring) -> str:
+    if other == headline:
+        return f"{headline.distance}, {headline.test_frames}"
+    if other.without_queries:
+        return "queries not in gallery"
+    if other.reranked:
+        return "re-ranked"
+    return other.distance if other.distance != headline.distance else other.test_frames
+
+
+def _trials(arms: Mapping[str, ArmResult], scoring: Scoring) -> list[str]:
     numbers = sorted({trial["trial"] for result in arms.values() for trial in result["trials"]})
     if len(numbers) < 2:
         return []
     name = trial_name(next(iter(arms.values())))
-    rows = []
-    for arm, result in arms.items():
-        rank1 = {trial["trial"]: trial["metrics"][frames]["rank1"] for trial in result["trials"]}
-        cells = [percent(rank1[number]) if number in rank1 else DASH for number in numbers]
-        rows.append([f"`{arm}`", *cells])
+    parts = []
+    for metric in ("rank1", "map"):
+        rows = []
+        for arm, result in arms.items():
+            of = {t["trial"]: t["metrics"][str(scoring)][metric] for t in result["trials"]}
+            cells = [percent(of[number]) if number in of else DASH for number in numbers]
+            rows.append([f"`{arm}`", *cells])
+        header = [METRICS[metric], *(f"{name} {number}" for number in numbers)]
+        parts.append(table(header, rows, texts=1))
     return [
-        f"### R1 of each {name}",
-        table(["arm", *(f"{name} {number}" for number in numbers)], rows, texts=1),
-        f"Test frames: {in_words(frames)} ({frames}).",
+        f"### Each {name}",
+        *parts,
+        f"Test frames: {in_words(scoring)} ({scoring.test_frames}); {scoring.distance} distance.",
     ]

@@ -1,13 +1,15 @@
 """Tables I–V: every published row, and under the paper's own rows what was measured here."""
 
-from cmmanet.evaluation.metrics import METRICS
+from dataclasses import replace
+
+from cmmanet.evaluation.metrics import METRICS, Scoring
 from cmmanet.params import PAPER_SAMPLER
 from cmmanet.reporting.cells import DASH, against, escape, measured, paragraph, table
 from cmmanet.reporting.conditions import conditions
 from cmmanet.reporting.published import HEADLINE, Paper, Row, Table
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark
-from cmmanet.reporting.steps import judge_steps
+from cmmanet.reporting.steps import own_steps, published_steps, sureness
 
 PARTIAL = (
     "only a part of the dataset was there. Other queries against another gallery make another "
@@ -30,6 +32,8 @@ def paper_table(published: Table, plan: Planned, paper: Paper) -> str:
                 f"sampler {plan.sampler}; the published row is random interval sampling."
             )
         )
+    if published.steps:
+        parts += ["The differences that the paper draws from it:", published_steps(published, plan)]
     for dataset in published.datasets:
         if dataset in plan.results:
             parts += _notes(published, plan, dataset, own)
@@ -46,7 +50,7 @@ def own_arms(plan: Planned, paper: Paper) -> list[str]:
     return [arm for arm in planned_arms if arm not in known]
 
 
-def own_steps(plan: Planned, own: list[str]) -> list[tuple[str, str]]:
+def steps_to_own(plan: Planned, own: list[str]) -> list[tuple[str, str]]:
     """The steps from the headline to each of the user's arms."""
     return [(plan.headline, arm) for arm in own if arm != plan.headline]
 
@@ -71,11 +75,13 @@ def _rows(published: Table, plan: Planned, own: list[str]) -> list[list[str]]:
         rows.append([*_names(row), *cells])
         if row.arm is not None:
             arm = plan.headline if row.arm == HEADLINE else row.arm
-            rows.append(_measured_row(published, plan, arm, row.values))
+            rows.append(_measured_row(published, plan, arm, plan.scoring, row.values))
+            if not published.steps:
+                rows += _reranked_row(published, plan, arm)
     if plan.results.keys() & set(published.datasets):
         nothing = (None,) * len(published.columns)
         for arm in own:
-            name, source, *cells = _measured_row(published, plan, arm, nothing)
+            name, source, *cells = _measured_row(published, plan, arm, plan.scoring, nothing)
             rows.append([name, f"{source}; not in the paper", *cells])
     return rows
 
@@ -89,8 +95,19 @@ def _names(row: Row) -> tuple[str, str]:
     return method, f"[{row.reference.number}] {row.reference.short}"
 
 
+def _reranked_row(published: Table, plan: Planned, arm: str) -> list[list[str]]:
+    """The arm re-ranked, where the data were run so: in tables that compare methods."""
+    reranked = replace(plan.scoring, reranked=True)
+    ran = [plan.results[d][arm] for d in published.datasets if arm in plan.results.get(d, {})]
+    if not any(str(reranked) in result["mean"] for result in ran):
+        return []
+    nothing = (None,) * len(published.columns)
+    name, source, *cells = _measured_row(published, plan, arm, reranked, nothing)
+    return [[f"{name}, re-ranked [42]", f"{source}; not in the paper", *cells]]
+
+
 def _measured_row(
-    published: Table, plan: Planned, arm: str, values: tuple[float | None, ...]
+    published: Table, plan: Planned, arm: str, scoring: Scoring, values: tuple[float | None, ...]
 ) -> list[str]:
     cells = []
     for column, value in zip(published.columns, values, strict=True):
@@ -98,9 +115,11 @@ def _measured_row(
         if result is None:
             cells.append("not run")
         elif value is None:
-            cells.append(measured(result, plan.test_frames, column.metric))
+            cells.append(measured(result, scoring, column.metric))
         else:
-            cells.append(against(result, plan.test_frames, column.metric, value))
+            intervals = plan.comparisons[column.dataset]["intervals"]
+            interval = intervals.get(arm, {}).get(column.metric)
+            cells.append(against(result, scoring, column.metric, value, interval))
     return [f"`{arm}`", f"measured{_labels(published, plan, arm)}", *cells]
 
 
@@ -127,9 +146,11 @@ def _notes(published: Table, plan: Planned, dataset: str, own: list[str]) -> lis
     if not shown:
         return [f"None of this table's arms was run on {title(dataset)}."]
     with_map = any(column.metric == "map" for column in published.columns)
-    notes = [conditions(shown, plan.test_frames, with_map=with_map)]
-    steps = [*published.steps, *own_steps(plan, own)]
-    notes.append(judge_steps(steps, ran, plan.test_frames))
+    notes = [
+        sureness(plan.comparisons[dataset]),
+        own_steps(plan, dataset, steps_to_own(plan, own)),
+        conditions(shown, plan.scoring, with_map=with_map),
+    ]
     if is_partial(shown):
         notes.append(paragraph(f"**Partial data:** {PARTIAL}"))
     return notes

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
-from cmmanet.params import TestFrames
+from cmmanet.evaluation.metrics import Scoring
 
 Metrics = Mapping[str, float | None]
 """rank1, rank5, rank10, rank20, map (official trapezoid) and map_step, as fractions.
@@ -22,7 +22,7 @@ TITLES = {
 
 
 class Trial(TypedDict):
-    """One split or one seed; `metrics` has one entry for each test-frame mode.
+    """One split or one seed; `metrics` has one entry for each `Scoring`, by its name.
 
     `warnings` has a sentence for each sign that something went wrong in training; None, or not
     there in older results, where that was not recorded.
@@ -52,7 +52,6 @@ class Protocol(TypedDict):
     gallery: int
     distractors: int
     junk: int
-    distance: str
 
 
 class Code(TypedDict):
@@ -88,6 +87,7 @@ class ArmResult(TypedDict):
     partial: bool
     data: Data
     protocol: Protocol
+    reranking: dict[str, float] | None
     recipe: str
     config: dict[str, Any]
     trials: list[Trial]
@@ -98,14 +98,63 @@ class ArmResult(TypedDict):
     evaluation: Code
 
 
+class Gain(TypedDict):
+    """A step's gain, and half of its 95 % interval; None where there is no telling."""
+
+    gain: float
+    half_width: float | None
+    degrees: float | None
+    resolved: bool | None
+
+
+class Spread(TypedDict):
+    """Of one training's number about its arm's; None where there is one trial or one arm."""
+
+    std: float | None
+    degrees: int
+
+
+class Step(TypedDict):
+    """From one arm to another, by metric."""
+
+    before: str
+    after: str
+    metrics: dict[str, Gain]
+
+
+class Comparison(TypedDict):
+    """A dataset's comparisons/<dataset>.json.
+
+    `intervals` are over the choice of people, by arm and metric: empty where every trial has its
+    own people, and `test_to_train` is then how many are tested on for each that is trained on.
+    """
+
+    scoring: str
+    queries: int
+    people: int
+    trials: int
+    test_to_train: float | None
+    intervals: dict[str, dict[str, list[float]]]
+    training: dict[str, Spread]
+    steps: list[Step]
+
+
 @dataclass(frozen=True)
 class Planned:
     """What the plan asked for, and its results by dataset and arm in the plan's order."""
 
     headline: str
     sampler: str
-    test_frames: TestFrames
+    scoring: Scoring
     results: dict[str, dict[str, ArmResult]]
+    comparisons: dict[str, Comparison]
+
+    def gain(self, dataset: str, before: str, after: str, metric: str) -> Gain | None:
+        """What a step was found to bring; None if one of its arms was not run."""
+        for step in self.comparisons[dataset]["steps"] if dataset in self.comparisons else []:
+            if (step["before"], step["after"]) == (before, after):
+                return step["metrics"][metric]
+        return None
 
 
 def title(dataset: str) -> str:
@@ -113,11 +162,16 @@ def title(dataset: str) -> str:
     return TITLES[dataset]
 
 
-def planned(report: Mapping[str, Any], results: Mapping[tuple[str, str], Any]) -> Planned:
+def planned(
+    report: Mapping[str, Any],
+    results: Mapping[tuple[str, str], Any],
+    comparisons: Mapping[str, Any],
+) -> Planned:
     """Pick the results that plan/report.json names; others may be stale and are left out.
 
     Raises:
-        ValueError: the headline is not among the arms, or a planned result is missing.
+        ValueError: the headline is not among the arms, or a planned result or comparison is
+            missing.
     """
     datasets, arms = report["datasets"], report["arms"]
     headline = str(report.get("headline"))
@@ -132,13 +186,15 @@ def planned(report: Mapping[str, Any], results: Mapping[tuple[str, str], Any]) -
         for arm in arms
         if (dataset, arm) not in results
     ]
+    missing += [f"compare@{dataset}" for dataset in datasets if dataset not in comparisons]
     if missing:
         raise ValueError(f"results are missing: run `dvc repro {' '.join(missing)}`")
     return Planned(
         headline=headline,
         sampler=report["sampler"],
-        test_frames=report["test_frames"],
+        scoring=Scoring(report["distance"], report["test_frames"]),
         results={dataset: {arm: results[dataset, arm] for arm in arms} for dataset in datasets},
+        comparisons={dataset: comparisons[dataset] for dataset in datasets},
     )
 
 

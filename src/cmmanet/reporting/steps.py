@@ -1,76 +1,106 @@
-"""Which steps between arms the trials resolve."""
+"""Which differences between arms the trials resolve, beside what the paper says of them."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean, stdev
+from collections.abc import Iterable, Sequence
 
-from scipy.special import stdtrit
-
-from cmmanet.reporting.cells import DASH, finite, paragraph, percent, signed, span
-from cmmanet.reporting.results import ArmResult
-
-CONFIDENCE = 0.95
-
-# Two gains can agree by chance to the last query, and their spread is then nothing.
-FEWEST_TRIALS = 3
+from cmmanet.evaluation.metrics import METRICS
+from cmmanet.reporting.cells import DASH, paragraph, percent, signed, table
+from cmmanet.reporting.published import Column, Table, load_published
+from cmmanet.reporting.results import Comparison, Gain, Planned, title
 
 
-def judge_steps(
-    pairs: Iterable[tuple[str, str]], arms: Mapping[str, ArmResult], frames: str
-) -> str:
-    """Say which steps in rank-1 have a 95 % interval over trials that leaves out zero.
+def planned_steps(arms: Sequence[str], headline: str) -> list[tuple[str, str]]:
+    """The steps that a report judges: the paper's, and from the headline to the user's own arms."""
+    paper = load_published()
+    steps = [step for published in paper.tables.values() for step in published.steps]
+    known = {arm for published in paper.tables.values() for arm in published.arms}
+    steps += [(headline, arm) for arm in arms if arm not in known | {headline}]
+    return [step for step in dict.fromkeys(steps) if set(step) <= set(arms)]
 
-    Trials are paired: two arms share a trial's seed and, where there are several, its split,
-    and an easy split lifts both. Pairs with an arm that was not run are left out.
-    """
-    gains = {
-        (before, after): _gains(arms[before], arms[after], frames)
-        for before, after in pairs
-        if before in arms and after in arms
-    }
-    if not gains:
+
+def published_steps(published: Table, plan: Planned) -> str:
+    """Every difference that a table of the paper lets one take, published and measured."""
+    rows = [
+        [
+            f"`{before}` → `{after}`",
+            f"{title(column.dataset)} {METRICS[column.metric]}",
+            signed(difference),
+            *_measured(plan, column, before, after, difference),
+        ]
+        for before, after in published.steps
+        for place, column in enumerate(published.columns)
+        if (difference := _difference(published, before, after, place)) is not None
+    ]
+    header = ["step", "metric", "the paper", "measured", "by our data"]
+    return table(header, rows, texts=2, last_text=True)
+
+
+def own_steps(plan: Planned, dataset: str, steps: Iterable[tuple[str, str]]) -> str:
+    """The same for steps that the paper has no number of; empty if none was run."""
+    rows = []
+    for before, after in steps:
+        for metric in ("rank1", "map"):
+            gain = plan.gain(dataset, before, after, metric)
+            if gain is not None:
+                step = f"`{before}` → `{after}`"
+                rows.append([step, METRICS[metric], with_half_width(gain), verdict(gain)])
+    if not rows:
         return ""
-    if max(map(len, gains.values())) < FEWEST_TRIALS:
-        listed = ", ".join(
-            f"`{before}` → `{after}` ({signed(100 * fmean(values)) if values else DASH})"
-            for (before, after), values in gains.items()
+    return table(["step", "metric", "gain", "by our data"], rows, texts=2, last_text=True)
+
+
+def with_half_width(gain: Gain) -> str:
+    """A gain in points with half of its interval, where that is known."""
+    points = signed(100 * gain["gain"])
+    return points if gain["half_width"] is None else f"{points} ± {percent(gain['half_width'])}"
+
+
+def verdict(gain: Gain, published: float | None = None) -> str:
+    """Whether the data resolve a gain, and whether they contradict the published one."""
+    if gain["half_width"] is None or gain["resolved"] is None:
+        return "no telling: too few trials"
+    words = "resolved" if gain["resolved"] else "not resolved"
+    if published is not None:
+        if gain["resolved"] and (gain["gain"] > 0) != (published > 0):
+            words += ", the other way"
+        elif abs(100 * gain["gain"] - published) > 100 * gain["half_width"]:
+            words += "; the paper's lies outside"
+    return words
+
+
+def sureness(comparison: Comparison) -> str:
+    """What the intervals of a dataset's steps rest on."""
+    spread = comparison["training"]["rank1"]
+    if spread["std"] is None:
+        trainings = "there is one trial, so that nobody knows what another training would give"
+    else:
+        trainings = (
+            f"trainings of one arm differ by {percent(spread['std'])} points of R1 (standard "
+            f"deviation, pooled over arms, {spread['degrees']} degrees of freedom)"
         )
+    if comparison["test_to_train"] is not None:
         return paragraph(
-            f"Steps in R1: {listed}. Fewer than {FEWEST_TRIALS} trials cannot tell a step from "
-            "chance, so that the order of these arms means nothing."
+            f"How sure: {comparison['trials']} splits of the same people overlap, which the "
+            "intervals make up for (Nadeau and Bengio's corrected t); "
+            f"{trainings}."
         )
-    resolved: list[str] = []
-    unresolved: list[str] = []
-    lost: list[str] = []
-    for (before, after), values in gains.items():
-        step = f"`{before}` → `{after}`"
-        if len(values) < FEWEST_TRIALS:
-            lost.append(step)
-            continue
-        half = half_width(values)
-        text = f"{step} ({signed(100 * fmean(values))} ± {percent(half)})"
-        (resolved if abs(fmean(values)) > half else unresolved).append(text)
-    counts = [len(values) for values in gains.values() if len(values) >= FEWEST_TRIALS]
-    without = f" Too few trials to judge by: {', '.join(lost)}." if lost else ""
     return paragraph(
-        f"Steps in R1 that {span(counts)} trials resolve: {', '.join(resolved) or 'none'}. Not "
-        f"resolved, so that the order of these arms means nothing: "
-        f"{', '.join(unresolved) or 'none'}. (± here: the 95 % interval of the paired "
-        f"gain.){without}"
+        f"How sure: {comparison['queries']:,} queries are of {comparison['people']:,} people; "
+        f"{trainings}. The intervals of gains cover other trainings and other people."
     )
 
 
-def half_width(gains: Sequence[float]) -> float:
-    """Half of the paired gain's 95 % interval: Student's t over n trials, n at least 2."""
-    quantile = float(stdtrit(len(gains) - 1, (1 + CONFIDENCE) / 2))
-    return quantile * stdev(gains) / math.sqrt(len(gains))
+def _difference(published: Table, before: str, after: str, place: int) -> float | None:
+    values = {row.arm: row.values[place] for row in published.rows if row.arm is not None}
+    low, high = values[before], values[after]
+    return None if low is None or high is None else high - low
 
 
-def _gains(before: ArmResult, after: ArmResult, frames: str) -> list[float]:
-    old, new = _rank1(before, frames), _rank1(after, frames)
-    return [new[trial] - old[trial] for trial in sorted(old.keys() & new.keys())]
-
-
-def _rank1(result: ArmResult, frames: str) -> dict[int, float]:
-    values = {trial["trial"]: trial["metrics"][frames]["rank1"] for trial in result["trials"]}
-    return {trial: value for trial, rank1 in values.items() if (value := finite(rank1)) is not None}
+def _measured(
+    plan: Planned, column: Column, before: str, after: str, difference: float
+) -> tuple[str, str]:
+    gain = plan.gain(column.dataset, before, after, column.metric)
+    if gain is None:
+        return "not run", DASH
+    if any(result["partial"] for result in plan.results[column.dataset].values()):
+        return with_half_width(gain), verdict(gain)
+    return with_half_width(gain), verdict(gain, difference)

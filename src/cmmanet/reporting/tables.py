@@ -37,28 +37,43 @@ READING = (
     "**Test frames**: a tracklet's feature is the mean over all its frames (dense), or over the "
     "first frame of each of N equal chunks (chunk_first). The paper does not say which it uses, "
     "nor which distance.",
+    "**Queries not in gallery**: some public loaders take the queries' own rows out of the "
+    "gallery, where they are right answers to other queries; on MARS 140 queries then have none. "
+    "Not the official protocol.",
     "**Protocol mars**: the gallery holds every test tracklet; each query leaves out junk and its "
     "own identity in its own camera, and distractors count as wrong answers. **Protocol "
     "two-camera**: queries from one camera, a gallery with one right answer each from the other.",
     "**88.1 ± 0.4**: mean and sample standard deviation over trials (seeds, or splits where the "
-    "dataset has several). A number without ± comes from a single trial.",
+    "dataset has several; those overlap, so that it is no standard error there). A number without "
+    "± comes from a single trial.",
     "**(−0.6)**: measured minus published, in percentage points, from the mean as printed. The "
-    "paper gives no spread, so a small difference either way shows nothing.",
-    "**Steps**: the gain in R1 from one arm to the next, trial by trial, with the 95 % interval "
-    "of its mean (Student's t). A step is resolved where there are at least three trials and "
-    "that interval leaves out zero. It covers the chance in training (and in the split), not the "
-    "choice of the test people. Arms are ranked by nothing else.",
+    "paper gives no spread. **(~−0.6)**: the published value lies within the measured one's 95 % "
+    "interval over the choice of people, so that the two are not told apart.",
+    "**+1.2 ± 0.9, resolved**: the gain from one arm to another, and half of its 95 % interval. It "
+    "is taken query by query and trial by trial. Where all trials answer the same queries it "
+    "covers other trainings and other people (Obuchowski and Rockette 1995, Hillis 2007); where "
+    "each trial is a random split it is Nadeau and Bengio's corrected resampled t (2003). "
+    "Resolved: the interval leaves out zero. The spread of trainings is pooled over all arms; "
+    "nothing is corrected for the number of steps. Arms are ranked by nothing else.",
+    "**Re-ranked**: by k-reciprocal encoding (Zhong et al., CVPR 2017). It looks at all queries "
+    "and the whole gallery at once, which a system that answers one query cannot.",
     "Every number is of the network after its last iteration; none was chosen on test data.",
 )
 
 
-def render_tables(report: Mapping[str, Any], results: Mapping[tuple[str, str], Any]) -> str:
-    """The page reports/tables.md, from plan/report.json and the results by (dataset, arm).
+def render_tables(
+    report: Mapping[str, Any],
+    results: Mapping[tuple[str, str], Any],
+    comparisons: Mapping[str, Any],
+) -> str:
+    """The page reports/tables.md.
+
+    From plan/report.json, the results by (dataset, arm) and the comparisons by dataset.
 
     Raises:
-        ValueError: a planned result is missing, or the headline is not a planned arm.
+        ValueError: a planned result or comparison is missing, or the headline is no planned arm.
     """
-    plan, paper = planned(report, results), load_published()
+    plan, paper = planned(report, results, comparisons), load_published()
     parts = [
         "# CMMANet: published and measured",
         paragraph(
@@ -76,30 +91,39 @@ def render_tables(report: Mapping[str, Any], results: Mapping[tuple[str, str], A
         "## Slips in the paper",
         bullets(paper.slips),
         "## Ambiguities",
-        "What the paper leaves open, and what is done here: see the [README](../README.md).",
+        paragraph(
+            "What the paper leaves open, and what is done here: see the [README](../README.md). "
+            "What another choice would change: [ambiguity.md](ambiguity.md), where it was run."
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def headline_metrics(
-    report: Mapping[str, Any], results: Mapping[tuple[str, str], Any]
+    report: Mapping[str, Any],
+    results: Mapping[tuple[str, str], Any],
+    comparisons: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
     """The file reports/metrics.json: the headline arm's numbers on each planned dataset.
 
     Raises:
         ValueError: as `render_tables`.
     """
-    plan = planned(report, results)
+    plan = planned(report, results, comparisons)
     return {dataset: _headline(arms[plan.headline], plan) for dataset, arms in plan.results.items()}
 
 
 def _headline(result: ArmResult, plan: Planned) -> dict[str, Any]:
-    frames, std = plan.test_frames, result["std"]
+    scoring, std = str(plan.scoring), result["std"]
+    interval = plan.comparisons[result["dataset"]]["intervals"].get(plan.headline)
+    low, high = (None, None) if interval is None else interval["rank1"]
     return {
         "arm": plan.headline,
-        "test_frames": frames,
-        **{metric: finite(result["mean"][frames][metric]) for metric in METRICS},
-        "rank1_std": None if std is None else finite(std[frames]["rank1"]),
+        "scoring": scoring,
+        **{metric: finite(result["mean"][scoring][metric]) for metric in METRICS},
+        "rank1_std": None if std is None else finite(std[scoring]["rank1"]),
+        "rank1_low": low,
+        "rank1_high": high,
         "trials": len(result["trials"]),
         "partial": result["partial"],
         "recipe": result["recipe"],

@@ -1,0 +1,82 @@
+"""Stage compare: how sure the arms' numbers are, and which steps between them are real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cmmanet.evaluation.comparison import DRAWS, SEED, Comparison, compare
+from cmmanet.evaluation.metrics import Scoring
+from cmmanet.frames.index import load_tracklets
+from cmmanet.params import ReportPlan
+from cmmanet.reporting.steps import planned_steps
+from pipeline import workspace
+from pipeline.command import DatasetName, run
+
+
+def main(dataset: DatasetName) -> None:
+    """Compare the arms of the report on DATASET, query by query, into comparisons/DATASET.json."""
+    plan = workspace.read_plan(ReportPlan, "report.json")
+    scoring = Scoring(plan.distance, plan.test_frames)
+    compared = compare_arms(dataset, plan.arms, planned_steps(plan.arms, plan.headline), scoring)
+    workspace.write_json(workspace.comparison_file(dataset), compared)
+    print(f"{dataset}: {len(compared['steps'])} steps between {len(plan.arms)} arms ({scoring})")
+
+
+def compare_arms(
+    dataset: str, arms: Iterable[str], steps: Iterable[tuple[str, str]], scoring: Scoring
+) -> dict[str, Any]:
+    """What `compare` says of these arms, as the report reads it."""
+    tables = {arm: _queries(dataset, arm, scoring) for arm in arms}
+    data = workspace.data_folder(dataset)
+    trials = workspace.read_json(data / "trials.json", f"split {dataset}")
+    ratio = None
+    if trials["protocol"] == "two-camera":  # every trial has a random split of its own
+        pid, split = load_tracklets(data).pid, trials["splits"][0]
+        ratio = len(np.unique(pid[split["query"]])) / len(np.unique(pid[split["train"]]))
+    return _content(compare(tables, steps, test_to_train=ratio), scoring, ratio)
+
+
+def _content(compared: Comparison, scoring: Scoring, ratio: float | None) -> dict[str, Any]:
+    """A comparison as JSON."""
+    return {
+        "scoring": str(scoring),
+        "queries": compared.queries,
+        "people": compared.people,
+        "trials": compared.trials,
+        "test_to_train": ratio,
+        "bootstrap": {"draws": DRAWS, "seed": SEED},
+        "intervals": compared.intervals,
+        "training": {
+            metric: {
+                "std": variance.value**0.5 if variance.degrees else None,
+                "degrees": variance.degrees,
+            }
+            for metric, variance in compared.training.items()
+        },
+        "steps": [
+            {
+                "before": before,
+                "after": after,
+                "metrics": {metric: gain._asdict() for metric, gain in gains.items()},
+            }
+            for (before, after), gains in compared.gains.items()
+        ],
+    }
+
+
+def _queries(dataset: str, arm: str, scoring: Scoring) -> pd.DataFrame:
+    path = workspace.ranking_file(dataset, arm)
+    try:
+        return pd.read_parquet(path, filters=[("scoring", "=", str(scoring))])
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path}: not there; run the stage evaluate {dataset} {arm} first"
+        ) from None
+
+
+if __name__ == "__main__":
+    run(main)
