@@ -25,13 +25,13 @@ class Source(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """The embeddings float32 [M, D] of tracklets, by test frames.
+    """The embeddings float32 [M, D] of the tracklets in `rows`, by test frames.
 
-    `place` gives the row of a tracklet in them; `environment` says where they were made.
+    `environment` says where they were made.
     """
 
     features: dict[TestFrames, Tensor]
-    place: dict[int, int]
+    rows: list[int]
     environment: dict[str, Any]
 
 
@@ -78,5 +78,4 @@ def read_embeddings(path: Path, source: Source, stage: str) -> Stored:
     for name, now in source._asdict().items():
         if metadata.get(name) != now:
             raise ValueError(f"{path}: of other {name} than are there now; run the stage {stage}")
-    place = {row: position for position, row in enumerate(rows)}
-    return Stored(features, place, json.loads(metadata["environment"]))
+    return Stored(features, rows, json.loads(metadata["environment"]))

@@ -7,25 +7,24 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from cmmanet.datasets.tracklets import Split, Tracklets
-from cmmanet.evaluation.metrics import METRICS, Scoring
+from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.ranking import Ranking
-from cmmanet.evaluation.scoring import Reranking, score
 from cmmanet.frames.index import load_tracklets
 from cmmanet.params import EvaluatePlan
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
-from pipeline.embeddings import Stored, read_embeddings, source_of
+from pipeline.embeddings import read_embeddings, source_of
 from pipeline.provenance import code
+from pipeline.scores import over_trials, protocol, reranking_of, score_split
 from pipeline.tracking import Tracker
 
 
 def main(dataset: DatasetName, arm: ArmName) -> None:
     """Score ARM on DATASET: results/DATASET/ARM.json, and each query in rankings/."""
     plan = workspace.read_plan(EvaluatePlan, "evaluate.json")
-    reranking = None if plan.rerank == "none" else Reranking(**plan.rerank.model_dump())
+    reranking = reranking_of(plan)
     data = workspace.data_folder(dataset)
     trials = workspace.read_json(data / "trials.json", f"split {dataset}")
     index = workspace.read_json(data / "index.json", f"index {dataset}")
@@ -39,7 +38,7 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
         path = workspace.embedding_folder(dataset, arm) / f"{name}.safetensors"
         stored = read_embeddings(path, source_of(run_folder, data), f"embed {dataset} {arm}")
         split = trials["splits"][number]
-        scores = _score(stored, tracklets, split, reranking, dataset)
+        scores = score_split(stored.features, stored.rows, tracklets, split, reranking)
         records.append(record)
         embedded.append(stored.environment)
         queries.append(_each_query(trial, split, tracklets, scores))
@@ -56,8 +55,9 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
                 "metrics": {str(scoring): ranking.summary() for scoring, ranking in scores.items()},
             }
         )
-    mean = _over_trials(scored, statistics.fmean)
-    std = _over_trials(scored, statistics.stdev) if len(scored) > 1 else None
+    metrics = [trial["metrics"] for trial in scored]
+    mean = over_trials(metrics)
+    std = over_trials(metrics, statistics.stdev) if len(scored) > 1 else None
     config = records[0]["config"]
     result = {
         "dataset": dataset,
@@ -66,7 +66,7 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
         "sampler": config["sampler"],
         "partial": index["partial"],
         "data": _data(index, tracklets, trials["splits"][0]),
-        "protocol": _protocol(trials, tracklets),
+        "protocol": protocol(trials, tracklets),
         "reranking": None if reranking is None else reranking._asdict(),
         "recipe": config["recipe"],
         "config": config,
@@ -85,44 +85,8 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
     tracker.metrics(result["mlflow_run"], _named(mean))
     if std is not None:
         tracker.metrics(result["mlflow_run"], _named(std, "_std"))
-    for scoring in (Scoring("cosine", "dense"), Scoring("cosine", "dense", reranked=True)):
-        if str(scoring) in mean:
-            values = mean[str(scoring)]
-            print(
-                f"{dataset} {arm}: rank-1 {values['rank1']:.1%}, mAP {values['map']:.1%} "
-                f"({scoring})"
-            )
-
-
-def _score(
-    stored: Stored,
-    tracklets: Tracklets,
-    split: Split,
-    reranking: Reranking | None,
-    dataset: str,
-) -> dict[Scoring, Ranking]:
-    rows = np.array(list(stored.place))
-    try:
-        query = [stored.place[row] for row in split["query"]]
-        gallery = [stored.place[row] for row in split["gallery"]]
-    except KeyError as lost:
-        raise ValueError(
-            f"embeddings of {dataset}: tracklet {lost} of the split is not among them; embed again"
-        ) from None
-    scores = score(
-        stored.features,
-        pid=torch.tensor(tracklets.pid[rows]),
-        camera=torch.tensor(tracklets.camera[rows]),
-        query=query,
-        gallery=gallery,
-        reranking=reranking,
-    )
-    if not scores:
-        raise ValueError(
-            f"{dataset}: none of the {len(query):,} queries has a right answer in the gallery: a "
-            "part of the dataset that holds no person in two cameras cannot be scored"
-        )
-    return scores
+    for scoring, values in mean.items():
+        print(f"{dataset} {arm}: rank-1 {values['rank1']:.1%}, mAP {values['map']:.1%} ({scoring})")
 
 
 def _each_query(
@@ -144,16 +108,6 @@ def _each_query(
         }
         tables.append(pa.table(columns))
     return pa.concat_tables(tables)
-
-
-def _over_trials(scored: list[dict[str, Any]], reduce: Any) -> dict[str, dict[str, float]]:
-    return {
-        scoring: {
-            metric: reduce([trial["metrics"][scoring][metric] for trial in scored])
-            for metric in METRICS
-        }
-        for scoring in scored[0]["metrics"]
-    }
 
 
 def _named(metrics: dict[str, dict[str, float]], suffix: str = "") -> dict[str, float]:
@@ -178,19 +132,6 @@ def _data(
         "test_frames": int(tracklets.length[test].sum()),
         "found_frames": index["found_frames"],
         "official_frames": index["official_frames"],
-    }
-
-
-def _protocol(trials: dict[str, Any], tracklets: Tracklets) -> dict[str, str | int]:
-    split = trials["splits"][0]
-    pid = tracklets.pid[split["gallery"]]
-    return {
-        "name": trials["protocol"],
-        "splits": trials["source"],
-        "query": len(split["query"]),
-        "gallery": len(split["gallery"]),
-        "distractors": int((pid == 0).sum()),
-        "junk": int((pid == -1).sum()),
     }
 
 

@@ -76,6 +76,11 @@ def comparison_file(dataset: str) -> Path:
     return Path("comparisons") / f"{dataset}.json"
 
 
+def cross_file(source: str, target: str, arm: str) -> Path:
+    """The measured numbers of an arm of `source` on `target`."""
+    return Path("cross") / source / target / f"{arm}.json"
+
+
 def _home(arm: str) -> Path:
     # The report depends on whole folders of arms: readings in them would be run for it as well.
     return Path("readings" if arm.startswith(READING) else "")

@@ -279,6 +279,19 @@ class Evaluate(_Params):
     rerank: Literal["none"] | Rerank
 
 
+class Pair(_Params):
+    """Trained on one dataset, tested on another."""
+
+    source: Dataset
+    target: Dataset
+
+    @model_validator(mode="after")
+    def _differ(self) -> Pair:
+        if self.source == self.target:
+            raise ValueError(f"source and target are both {self.source}")
+        return self
+
+
 class Params(_Params):
     """The whole of params.yaml."""
 
@@ -286,6 +299,7 @@ class Params(_Params):
     seed: int = Field(ge=0, le=2**31)
     datasets: tuple[Dataset, ...] = Field(min_length=1)
     arms: tuple[str, ...] = Field(min_length=1)
+    cross: tuple[Pair, ...]
     variants: dict[str, dict[str, Any]]
     readings: dict[str, dict[str, Any]]
     samplers: dict[str, Sampler]
@@ -309,6 +323,10 @@ class Params(_Params):
             for name in names:
                 if names.count(name) > 1:
                     raise ValueError(f"{key}: {name!r} stands there twice")
+        for pair in self.cross:
+            for name in (pair.source, pair.target):
+                if name not in self.datasets:
+                    raise ValueError(f"cross: {name} is not in datasets")
         if self.sampler not in self.samplers:
             raise ValueError(f"sampler: {self.sampler!r} is not one of {_listed(self.samplers)}")
         headline = f"cmmanet-{self.sampler}"
@@ -366,6 +384,15 @@ class ReportPlan(_Params):
     arms: tuple[str, ...]
     sampler: str
     headline: str
+    distance: Distance
+    test_frames: TestFrames
+
+
+class CrossPlan(_Params):
+    """What the cross-dataset table shows."""
+
+    pairs: tuple[Pair, ...]
+    arms: tuple[str, ...]
     distance: Distance
     test_frames: TestFrames
 
@@ -482,6 +509,12 @@ def plans(params: Params) -> dict[str, BaseModel]:
             datasets=params.datasets,
             arm=PAPER_ARM,
             readings=tuple(params.readings),
+            distance=params.evaluate.distance,
+            test_frames=params.evaluate.test_frames,
+        ),
+        "cross.json": CrossPlan(
+            pairs=params.cross,
+            arms=params.arms,
             distance=params.evaluate.distance,
             test_frames=params.evaluate.test_frames,
         ),

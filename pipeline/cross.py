@@ -1,0 +1,74 @@
+"""Stage cross: an arm trained on one dataset, tested on another."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from cmmanet.frames.index import load_tracklets, open_store
+from cmmanet.params import EvaluatePlan, TestFrames
+from pipeline import workspace
+from pipeline.command import ArmName, DatasetName, run
+from pipeline.provenance import code
+from pipeline.scores import over_trials, protocol, reranking_of, score_split
+from pipeline.trained import load_trained
+
+
+def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:
+    """Test each trial of ARM, trained on SOURCE, on every split of TARGET.
+
+    Writes cross/SOURCE/TARGET/ARM.json. A trial's numbers are means over TARGET's splits: it
+    was trained on none of their people.
+    """
+    plan = workspace.read_plan(EvaluatePlan, "evaluate.json")
+    data = workspace.data_folder(target)
+    trials = workspace.read_json(data / "trials.json", f"split {target}")
+    index = workspace.read_json(data / "index.json", f"index {target}")
+    tracklets = load_tracklets(data)
+    splits = [trials["splits"][number] for number in dict.fromkeys(trials["trials"])]
+    rows = sorted({row for split in splits for row in (*split["query"], *split["gallery"])})
+    raw = workspace.raw_folder() / index["folder"]
+    store = open_store(data, [raw / name for name in index["archives"]])
+    folder = workspace.run_folder(source, arm)
+    runs = sorted(folder.glob("trial-*"))
+    if not runs:
+        raise FileNotFoundError(f"{folder}: no trials; run the stage train {source} {arm} first")
+    scored: list[dict[str, Any]] = []
+    for run_folder in runs:
+        trained = load_trained(run_folder)
+        title = f"{source} {arm} {run_folder.name} on {target}"
+        embeddings, used = trained.embed(store, tracklets, rows, title)
+        features: dict[TestFrames, Any] = {
+            "dense": embeddings.dense,
+            "chunk_first": embeddings.chunk_first,
+        }
+        of_splits = [
+            score_split(features, rows, tracklets, split, reranking_of(plan)) for split in splits
+        ]
+        summaries = [{str(s): r.summary() for s, r in scores.items()} for scores in of_splits]
+        scored.append({"trial": trained.record["trial"], "metrics": over_trials(summaries)})
+        dense = scored[-1]["metrics"]["cosine.dense"]
+        print(f"{title}: rank-1 {dense['rank1']:.1%}, mAP {dense['map']:.1%} (cosine.dense)")
+    metrics = [trial["metrics"] for trial in scored]
+    record = trained.record
+    result = {
+        "source": source,
+        "target": target,
+        "arm": arm,
+        "partial": index["partial"],
+        "protocol": protocol(trials, tracklets),
+        "splits": len(splits),
+        "recipe": record["config"]["recipe"],
+        "config": record["config"],
+        "trials": scored,
+        "mean": over_trials(metrics),
+        "std": over_trials(metrics, statistics.stdev) if len(scored) > 1 else None,
+        "environment": record["environment"],
+        "embedding": used,
+        "evaluation": code(),
+    }
+    workspace.write_json(workspace.cross_file(source, target, arm), result)
+
+
+if __name__ == "__main__":
+    run(main)
