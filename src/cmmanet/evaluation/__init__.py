@@ -1,1 +1,1 @@
-"""Embedding tracklets and ranking them."""
+"""Embedding tracklets, ranking them, and how sure the numbers are."""
