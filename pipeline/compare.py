@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,17 +27,38 @@ def main(dataset: DatasetName) -> None:
 
 
 def compare_arms(
-    dataset: str, arms: Iterable[str], steps: Iterable[tuple[str, str]], scoring: Scoring
+    dataset: str, arms: Sequence[str], steps: Iterable[tuple[str, str]], scoring: Scoring
 ) -> dict[str, Any]:
-    """What `compare` says of these arms, as the report reads it."""
-    tables = {arm: _queries(dataset, arm, scoring) for arm in arms}
+    """What `compare` says of these arms, as reports read it."""
+    queries = {arm: _queries(dataset, arm, scoring) for arm in arms}
+    ratio = _test_to_train(dataset)
+    return _content(compare(queries, steps, test_to_train=ratio), scoring, ratio)
+
+
+def compare_scorings(dataset: str, arm: str, scoring: Scoring) -> dict[str, Any]:
+    """The same of one arm's networks, scored otherwise: by the names of the scorings.
+
+    Those that leave fewer queries with a right answer are left out.
+    """
+    own = _queries(dataset, arm, scoring)
+    queries = {str(scoring): own}
+    for other in scoring.variations():
+        table = _queries(dataset, arm, other)
+        if len(table) == len(own):
+            queries[str(other)] = table
+    steps = [(str(scoring), other) for other in queries if other != str(scoring)]
+    ratio = _test_to_train(dataset)
+    return _content(compare(queries, steps, test_to_train=ratio), scoring, ratio)
+
+
+def _test_to_train(dataset: str) -> float | None:
+    """People to test on for each to train on, where every trial has a random split of its own."""
     data = workspace.data_folder(dataset)
     trials = workspace.read_json(data / "trials.json", f"split {dataset}")
-    ratio = None
-    if trials["protocol"] == "two-camera":  # every trial has a random split of its own
-        pid, split = load_tracklets(data).pid, trials["splits"][0]
-        ratio = len(np.unique(pid[split["query"]])) / len(np.unique(pid[split["train"]]))
-    return _content(compare(tables, steps, test_to_train=ratio), scoring, ratio)
+    if trials["protocol"] != "two-camera":
+        return None
+    pid, split = load_tracklets(data).pid, trials["splits"][0]
+    return len(np.unique(pid[split["query"]])) / len(np.unique(pid[split["train"]]))
 
 
 def _content(compared: Comparison, scoring: Scoring, ratio: float | None) -> dict[str, Any]:

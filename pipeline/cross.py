@@ -29,6 +29,9 @@ def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:
     rows = sorted({row for split in splits for row in (*split["query"], *split["gallery"])})
     raw = workspace.raw_folder() / index["folder"]
     store = open_store(data, [raw / name for name in index["archives"]])
+    trained_on = workspace.read_json(
+        workspace.data_folder(source) / "index.json", f"index {source}"
+    )
     folder = workspace.run_folder(source, arm)
     runs = sorted(folder.glob("trial-*"))
     if not runs:
@@ -56,6 +59,7 @@ def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:
         "target": target,
         "arm": arm,
         "partial": index["partial"],
+        "source_partial": trained_on["partial"],
         "protocol": protocol(trials, tracklets),
         "splits": len(splits),
         "recipe": record["config"]["recipe"],

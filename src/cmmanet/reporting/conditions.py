@@ -18,7 +18,7 @@ def conditions(arms: Sequence[ArmResult], scoring: Scoring, *, with_map: bool) -
     )
     recipes = distinct(result["recipe"] for result in arms)
     items = [
-        _protocol(arms),
+        protocol(arms),
         "; ".join([tested, *(["mAP: official (trapezoid)"] if with_map else []), _trials(arms)]),
         f"recipe {recipes}: {settings(arms)}",
         provenance(arms),
@@ -36,9 +36,10 @@ def trial_name(result: ArmResult) -> str:
     return "split" if result["protocol"]["name"] == "two-camera" else "trial"
 
 
-def _protocol(arms: Sequence[ArmResult]) -> str:
+def protocol(arms: Sequence[ArmResult]) -> str:
+    """How queries met the gallery."""
     # One protocol serves all arms of a dataset: they share its plan and its splits.
-    protocol = arms[0]["protocol"]
+    used = arms[0]["protocol"]
     scores = [
         score
         for result in arms
@@ -49,10 +50,10 @@ def _protocol(arms: Sequence[ArmResult]) -> str:
     lost = max(_count(score, "queries") - _count(score, "valid") for score in scores)
     dropped = f", up to {lost:,} of them dropped for want of a right answer" if lost else ""
     return (
-        f"protocol {protocol['name']}, splits of {protocol['splits']}: "
-        f"{protocol['query']:,} queries{dropped} (one is {100 / protocol['query']:.2f} points), "
-        f"gallery {protocol['gallery']:,} with {protocol['distractors']:,} distractors and "
-        f"{protocol['junk']:,} junk"
+        f"protocol {used['name']}, splits of {used['splits']}: "
+        f"{used['query']:,} queries{dropped} (one is {100 / used['query']:.2f} points), "
+        f"gallery {used['gallery']:,} with {used['distractors']:,} distractors and "
+        f"{used['junk']:,} junk"
     )
 
 

@@ -27,6 +27,16 @@ def settings(arms: Sequence[ArmResult]) -> str:
     return "; ".join(f"*{group}* {', '.join(parts)}" for group, parts in groups.items())
 
 
+def changes(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What `other` has in place of what `config` has, key by key."""
+    before = dict(_leaves(config))
+    return [
+        f"{key} {_text(value)} (not {_text(before.get(key))})"
+        for key, value in _leaves(other)
+        if key not in _NAMES and value != before.get(key)
+    ]
+
+
 def deviations(config: Mapping[str, Any]) -> list[str]:
     """The paper's settings that this training did not have, each with the paper's value."""
     leaves = dict(_leaves(config))

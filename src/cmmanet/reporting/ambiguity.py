@@ -1,0 +1,102 @@
+"""The ambiguity table: what each silence of the paper is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cmmanet.evaluation.metrics import Scoring
+from cmmanet.params import READING
+from cmmanet.reporting.cells import DASH, measured, paragraph, table
+from cmmanet.reporting.conditions import conditions
+from cmmanet.reporting.results import ArmResult, Comparison, Gain, is_partial, title
+from cmmanet.reporting.settings import changes
+from cmmanet.reporting.steps import sureness, verdict, with_half_width
+from cmmanet.reporting.warned import warned
+
+HEADER = ["reading", "in place of the default", "R1", "gain in R1", "mAP", "gain in mAP", "R1"]
+
+LEGEND = (
+    "Each row is the arm with one thing changed, trained anew with the same seeds where training "
+    "is concerned. Gains are over the first row, with half of their 95 % interval; resolved means "
+    "that this leaves out zero. Many rows are judged at once and nothing is corrected for that: of "
+    "twenty readings that change nothing, one is expected to look resolved."
+)
+
+
+def render_ambiguity(
+    plan: Mapping[str, Any],
+    results: Mapping[tuple[str, str], Any],
+    trained: Mapping[str, Comparison],
+    scored: Mapping[str, Comparison],
+) -> str:
+    """The page reports/ambiguity.md.
+
+    From plan/readings.json, the results by (dataset, arm), and by dataset the comparisons of the
+    arm with its readings, and of its scorings among each other.
+    """
+    scoring = Scoring(plan["distance"], plan["test_frames"])
+    arm = plan["arm"]
+    parts = [
+        "# What the paper leaves open, and what it is worth",
+        paragraph(
+            f"The paper's own arm, `{arm}`, under other readings of what the paper does not say. "
+            "What each default is and why stands in the [README](../README.md)."
+        ),
+        paragraph(LEGEND),
+    ]
+    for dataset in plan["datasets"]:
+        own: ArmResult = results[dataset, arm]
+        readings = [f"{READING}{name}" for name in plan["readings"]]
+        arms: dict[str, ArmResult] = {name: results[dataset, name] for name in (arm, *readings)}
+        parts.append(f"## {title(dataset)}")
+        if is_partial(arms.values()):
+            parts.append("**Partial data:** only a part of the dataset was there.")
+        parts += [
+            "### Trained otherwise",
+            table(HEADER, _trained(arms, arm, scoring, trained[dataset]), 2, last_text=True),
+            sureness(trained[dataset]),
+            *warned(arms),
+            "### Scored otherwise",
+            "The same networks as the first row above.",
+            table(HEADER, _scored(own, scoring, scored[dataset]), 2, last_text=True),
+            conditions([own], scoring, with_map=True),
+        ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _trained(
+    arms: Mapping[str, ArmResult], first: str, scoring: Scoring, comparison: Comparison
+) -> list[list[str]]:
+    gains = {step["after"]: step["metrics"] for step in comparison["steps"]}
+    rows = []
+    for arm, result in arms.items():
+        r1, mean_ap = (measured(result, scoring, metric) for metric in ("rank1", "map"))
+        if arm == first:
+            rows.append([f"`{arm}`", "the default", r1, DASH, mean_ap, DASH, DASH])
+        else:
+            what = ", ".join(changes(arms[first]["config"], result["config"]))
+            name = arm.removeprefix(READING)
+            rows.append([f"`{name}`", what, r1, *_gained(gains[arm], mean_ap)])
+    return rows
+
+
+def _scored(result: ArmResult, scoring: Scoring, comparison: Comparison) -> list[list[str]]:
+    gains = {step["after"]: step["metrics"] for step in comparison["steps"]}
+    rows = []
+    for other in scoring.variations():
+        if str(other) not in result["mean"]:
+            continue
+        r1, mean_ap = (measured(result, other, metric) for metric in ("rank1", "map"))
+        told = [DASH, mean_ap, DASH, "other queries"]
+        if str(other) in gains:
+            told = _gained(gains[str(other)], mean_ap)
+        rows.append([f"`{other}`", f"`{scoring}`", r1, *told])
+    step = measured(result, scoring, "map_step")
+    rows.append(["step AP", "trapezoid AP", DASH, DASH, step, DASH, DASH])
+    return rows
+
+
+def _gained(gains: Mapping[str, Gain], mean_ap: str) -> list[str]:
+    rank1 = gains["rank1"]
+    return [with_half_width(rank1), mean_ap, with_half_width(gains["map"]), verdict(rank1)]
