@@ -207,7 +207,7 @@ def run_training(
         schedule=SimpleNamespace(iterations=iterations + 2, warmup=0, milestones=()),
         clip=SimpleNamespace(frames=FRAMES),
         batch=SimpleNamespace(identities=IDENTITIES, clips=CLIPS_EACH),
-        sampling=SimpleNamespace(kind="random_interval", max_interval=8),
+        sampling=SimpleNamespace(kind="random_interval", max_interval=8, draw="epoch", start="any"),
         losses=LOSSES,
         model=SimpleNamespace(mam_after=(3, 4)),
         compile=False,
