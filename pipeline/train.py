@@ -318,13 +318,11 @@ def _identity(job: _Arm, data: str) -> dict[str, Any]:
 
 
 def _clips(plan: ArmPlan, data: Path, index: dict[str, Any], rows: list[int]) -> ClipDataset:
-    tracklets = load_tracklets(data)
     folder = workspace.raw_folder() / index["folder"]
     return ClipDataset(
         open_store(data, [folder / name for name in index["archives"]]),
-        first=tracklets.first[rows],
-        length=tracklets.length[rows],
-        pid=tracklets.pid[rows],
+        load_tracklets(data),
+        rows,
         frames=plan.clip.frames,
         height=plan.image.height,
         width=plan.image.width,

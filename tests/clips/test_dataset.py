@@ -33,12 +33,10 @@ def dataset_of(
     erase: float = 0.0,
 ) -> ClipDataset:
     store, tracklets = index
-    rows = np.flatnonzero(tracklets.role == "train")
     return ClipDataset(
         store,
-        first=tracklets.first[rows],
-        length=tracklets.length[rows],
-        pid=tracklets.pid[rows],
+        tracklets,
+        np.flatnonzero(tracklets.role == "train"),
         frames=frames,
         height=48,
         width=24,

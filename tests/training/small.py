@@ -48,9 +48,8 @@ def open_clips(data: Path, *, repeat: int = 1, erase: float = 0.0) -> ClipDatase
     parts = [Path(line) for line in (data / "archives").read_text().splitlines()]
     return ClipDataset(
         open_store(data, parts),
-        first=tracklets.first[rows],
-        length=tracklets.length[rows],
-        pid=tracklets.pid[rows],
+        tracklets,
+        rows,
         frames=2,
         height=64,
         width=32,
