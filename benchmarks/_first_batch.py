@@ -10,6 +10,7 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import numpy as np
 import psutil
 import torch
 from _memory import peak_mb
@@ -27,12 +28,10 @@ def first_batch(folder: Path) -> dict[str, float]:
     bare, start = peak_mb(), time.perf_counter()
     store = open_store(folder / "index", [folder / "mars.zip"])
     tracklets = load_tracklets(folder / "index")
-    train = tracklets.role == TRAIN
     dataset = ClipDataset(
         store,
-        first=tracklets.first[train],
-        length=tracklets.length[train],
-        pid=tracklets.pid[train],
+        tracklets,
+        np.flatnonzero(tracklets.role == TRAIN),
         frames=6,
         height=256,
         width=128,

@@ -207,7 +207,7 @@ def run_training(
         schedule=SimpleNamespace(iterations=iterations + 2, warmup=0, milestones=()),
         clip=SimpleNamespace(frames=FRAMES),
         batch=SimpleNamespace(identities=IDENTITIES, clips=CLIPS_EACH),
-        sampling=SimpleNamespace(kind="random_interval", max_interval=8),
+        sampling=SimpleNamespace(kind="random_interval", max_interval=8, draw="epoch", start="any"),
         losses=LOSSES,
         model=SimpleNamespace(mam_after=(3, 4)),
         compile=False,
@@ -248,17 +248,24 @@ def measure_training(
 
     from cmmanet.clips.batches import epoch_batches
     from cmmanet.clips.dataset import ClipDataset
+    from cmmanet.datasets.tracklets import TRAIN, Tracklets
 
-    tracklets, length = 250, 80
-    assert tracklets * length == frames.PICTURES
+    rows, length = np.arange(250), 80
+    assert len(rows) * length == frames.PICTURES
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
         pictures = [encode(picture(seed), "JPEG", quality=65) for seed in range(200)]
         store = frames.open_pictures(Path(folder) / "frames.zip", 0, pictures)
         dataset = ClipDataset(
             store,
-            first=np.arange(tracklets) * length,
-            length=np.full(tracklets, length),
-            pid=np.arange(tracklets) // 5,
+            Tracklets(
+                tracklet=rows,
+                pid=rows // 5,
+                camera=np.zeros_like(rows),
+                first=rows * length,
+                length=np.full_like(rows, length),
+                role=np.full(len(rows), TRAIN),
+            ),
+            rows,
             frames=FRAMES,
             height=SIZES[backbone][0],
             width=SIZES[backbone][1],

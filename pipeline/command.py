@@ -47,13 +47,18 @@ def run(main: Callable[..., None]) -> None:
             raise
         _fail(_message(error), 1)
     except Exception as error:
-        if type(error).__name__ in _EXHAUSTED or "DataLoader worker" in str(error):
+        if exhausted(error):
             _fail(f"{_message(error)}: out of memory? Lower the batch, or --workers", 1)
         # click's own complaints about the command line; not imported for their class alone.
         show = getattr(error, "format_message", None)
         if show is None:
             raise
         _fail(show(), 2)
+
+
+def exhausted(error: Exception) -> bool:
+    """Whether this looks like memory that ran out, here or in a process that served this one."""
+    return type(error).__name__ in _EXHAUSTED or "DataLoader worker" in str(error)
 
 
 def _end_with_dvc() -> None:

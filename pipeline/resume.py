@@ -49,16 +49,11 @@ class Kept:
 
     def hand_over(self, target: Path) -> None:
         """Copy the finished trials to `target`, whole or not at all, and forget the training."""
-        partial = target.with_name(f".{target.name}")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
         try:
-            for trial in sorted(self.folder.glob("trial-??")):
-                shutil.copytree(trial, partial / trial.name)
-            shutil.rmtree(target, ignore_errors=True)
-            partial.rename(target)
+            with workspace.whole_folder(target) as partial:
+                for trial in sorted(self.folder.glob("trial-??")):
+                    shutil.copytree(trial, partial / trial.name)
         except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
             # copytree collects its errors.
             reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error
             raise OSError(

@@ -171,11 +171,11 @@ def whole_folder(target: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -119,6 +119,15 @@ def test_changed_sampler_changes_only_the_report_plan(tmp_path: Path) -> None:
     assert {name for name in before if before[name] != after[name]} == {"report.json"}
 
 
+def test_readings_of_random_interval_sampling_stand_side_by_side(tmp_path: Path) -> None:
+    own = {"kind": "random_interval", "max_interval": 8, "draw": "clip", "start": "literal"}
+    arms = [*PARAMS["arms"], "cmmanet-other"]
+    params = load_params(changed(tmp_path, arms=arms, samplers__other=own))
+    assert resolve_arm(params, "mars", "cmmanet-other").sampling.model_dump() == own
+    paper = resolve_arm(params, "mars", "cmmanet-random_interval").sampling
+    assert paper.model_dump() == {**own, "draw": "epoch", "start": "any"}
+
+
 def test_changed_recipe_changes_only_the_arms_that_use_it(tmp_path: Path) -> None:
     both = {"datasets": ["synthetic", "mars"]}
     before = plans(load_params(changed(tmp_path, **both)))
@@ -209,6 +218,12 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
         ({"recipes__demo__model__mam_after": [4, 3]}, "ascending"),
         ({"samplers__restricted": {"kind": "uniform"}}, "samplers.restricted: .*'uniform'"),
         ({"samplers__random_interval__max_interval": 0}, "random_interval.max_interval: "),
+        ({"samplers__random_interval__draw": "video"}, "draw: .*'epoch' or 'clip', got 'video'"),
+        ({"samplers__random_interval__start": 1}, "start: .*'any' or 'literal', got 1"),
+        (
+            {"samplers__random_interval": {"kind": "random_interval", "max_interval": 8}},
+            "samplers.random_interval.*draw: ",
+        ),
     ],
 )
 def test_wrong_values_are_refused_with_their_key(

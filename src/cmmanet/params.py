@@ -177,10 +177,16 @@ class Recipe(_Params):
 
 
 class RandomInterval(_Params):
-    """Random interval sampling (paper, III-A)."""
+    """Random interval sampling (paper, III-A): g frames from one of a clip's frames to the next.
+
+    g is drawn once an epoch or once a clip. The first frame is any from which the clip fits, or
+    one of the paper's own range, which leaves out a tracklet's first g frames.
+    """
 
     kind: Literal["random_interval"]
     max_interval: int = Field(ge=1)
+    draw: Literal["epoch", "clip"]
+    start: Literal["any", "literal"]
 
 
 class Restricted(_Params):

@@ -1,5 +1,6 @@
 import random
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -98,6 +99,73 @@ def test_both_samplers_see_the_same_tracklets():
         assert clip_draw(request, 40, 6)[1] == clip_draw(twin, 40, 6)[1]
 
 
+def test_an_interval_for_each_clip_leaves_all_else_as_it_was():
+    pids = [pid for pid in range(8) for _ in range(5)]
+    an_epoch, a_clip = plan(pids), plan(pids, interval_per_clip=True)
+    assert a_clip.interval is None and a_clip.repeated_clips == an_epoch.repeated_clips
+    assert a_clip == plan(pids, interval_per_clip=True)
+    for batch, others in zip(a_clip.batches, an_epoch.batches, strict=True):
+        for request, other in zip(batch, others, strict=True):
+            assert (request.tracklet, request.seed) == (other.tracklet, other.seed)
+            assert clip_draw(request, 90, 6)[1] == clip_draw(other, 90, 6)[1]
+            assert (clip_draw(request, 90, 6)[0].diff() == request.interval).all()
+
+
+def test_an_interval_for_each_clip_is_uniform():
+    pids = [pid for pid in range(50) for _ in range(32)]
+    batches = plan(pids, interval_per_clip=True).batches
+    drawn = [[request.interval for request in batch] for batch in batches]
+    counts = Counter(interval for batch in drawn for interval in batch)
+    assert set(counts) == set(range(1, 9))
+    expected = sum(counts.values()) / 8
+    statistic = sum((count - expected) ** 2 / expected for count in counts.values())
+    assert abs(statistic - 7) < 4 * 14**0.5
+    # Not one a batch: neighbours are alike as often as by chance.
+    pairs = [(a, b) for batch in drawn for a, b in pairwise(batch)]
+    alike = sum(a == b for a, b in pairs) / len(pairs)
+    assert abs(alike - 1 / 8) < 4 * (7 / 64 / len(pairs)) ** 0.5
+    assert drawn != [
+        [request.interval for request in batch]
+        for batch in plan(pids, interval_per_clip=True, epoch=1).batches
+    ]
+
+
+def test_literal_starts_change_nothing_but_the_positions():
+    pids = [pid for pid in range(8) for _ in range(5)]
+    any_start, literal = plan(pids), plan(pids, literal=True)
+    assert literal.interval == any_start.interval
+    for batch, others in zip(literal.batches, any_start.batches, strict=True):
+        assert batch == [ClipRequest(r.tracklet, r.interval, r.seed, literal=True) for r in others]
+    request, other = literal.batches[0][0], any_start.batches[0][0]
+    firsts = set()
+    for seed in range(200):
+        positions, flip = clip_draw(ClipRequest(0, 3, seed, literal=True), 24, 6)
+        assert (positions.diff() == 3).all()
+        assert flip == clip_draw(ClipRequest(0, 3, seed), 24, 6)[1]
+        firsts.add(int(positions[0]))
+    assert firsts == set(range(3, 9)), "never the first g frames"
+    assert clip_draw(request, 200, 6)[1] == clip_draw(other, 200, 6)[1]
+
+
+def test_draws_are_those_that_runs_were_trained_with():
+    epoch = plan([5, 5, 5, 7, 7, 9, 9, 9, 9, 11], identities=2, seed=3, epoch=2)
+    assert (epoch.interval, epoch.repeated_clips) == (2, 1)
+    assert epoch.batches[0] == [
+        ClipRequest(2, 2, 419198555035879959),
+        ClipRequest(0, 2, 4227372438631768215),
+        ClipRequest(4, 2, 2933985733775153982),
+        ClipRequest(3, 2, 277086008673450723),
+    ]
+    assert epoch.batches[2][3] == ClipRequest(8, 2, 2500260775363711936)
+    drawn = [clip_draw(request, 40, 6) for request in epoch.batches[0]]
+    assert [flip for _, flip in drawn] == [True, False, True, True]
+    assert [int(positions[0]) for positions, _ in drawn] == [5, 28, 25, 1]
+    without, flip = clip_draw(ClipRequest(2, None, 419198555035879959), 40, 6)
+    assert (without.tolist(), flip) == ([3, 6, 17, 20, 30, 37], True)
+    short, _ = clip_draw(epoch.batches[0][1], 9, 6)
+    assert short.tolist() == [2, 3, 4, 5, 6, 7]
+
+
 def test_interval_is_drawn_for_each_epoch():
     intervals = Counter(plan([1, 2, 3], epoch=epoch).interval for epoch in range(200))
     assert set(intervals) == set(range(1, 9))
@@ -150,6 +218,10 @@ def test_short_tracklets(as_array):
         ({"identities": 0}, "identities and clips must be at least 1, not 0 and 2"),
         ({"clips": 0}, "identities and clips must be at least 1, not 3 and 0"),
         ({"max_interval": 0}, "max_interval must be at least 1, not 0"),
+        (
+            {"max_interval": 0, "interval_per_clip": True},
+            "max_interval must be at least 1, not 0",
+        ),
         ({"seed": -1}, "non-negative"),
     ],
 )

@@ -33,12 +33,10 @@ def dataset_of(
     erase: float = 0.0,
 ) -> ClipDataset:
     store, tracklets = index
-    rows = np.flatnonzero(tracklets.role == "train")
     return ClipDataset(
         store,
-        first=tracklets.first[rows],
-        length=tracklets.length[rows],
-        pid=tracklets.pid[rows],
+        tracklets,
+        np.flatnonzero(tracklets.role == "train"),
         frames=frames,
         height=48,
         width=24,
@@ -105,17 +103,24 @@ def test_erased_pixels_are_the_mean_in_all_frames_and_no_other_pixel_changes(
     )
 
 
-@pytest.mark.parametrize("erase", [0.0, 0.5])
+@pytest.mark.parametrize(("erase", "per_clip"), [(0.0, False), (0.5, False), (0.0, True)])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_clips_do_not_depend_on_workers(
-    index: tuple[FrameStore, Tracklets], workers: int, erase: float
+    index: tuple[FrameStore, Tracklets], workers: int, erase: float, per_clip: bool
 ) -> None:
     dataset = dataset_of(index, erase=erase)
     batches = [
         batch
         for epoch in range(4)
         for batch in epoch_batches(
-            dataset.pid, identities=2, clips=2, max_interval=3, seed=0, epoch=epoch
+            dataset.pid,
+            identities=2,
+            clips=2,
+            max_interval=3,
+            seed=0,
+            epoch=epoch,
+            interval_per_clip=per_clip,
+            literal=per_clip,
         ).batches
     ]
     read = [

@@ -1,3 +1,5 @@
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import given
@@ -69,6 +71,49 @@ def test_random_interval_draws_every_start_alike(length, frames, interval, start
     assert set(drawn) == set(range(starts))  # the tracklet's first frame among them
     if starts > 1:
         assert_uniform([drawn.count(start) for start in range(starts)])
+
+
+def papers_clips(length, frames, interval):
+    """By the paper's words, from 1: s in [1, T-gN], frames s+g ... s+gN; here counted from 0."""
+    return [
+        [s + i * interval - 1 for i in range(1, frames + 1)]
+        for s in range(1, length - interval * frames + 1)
+    ]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 6])
+def test_literal_starts_are_the_papers(frames):
+    for length in range(1, 31):
+        for interval in range(1, 8):
+            # Too short for g: the largest interval that leaves a start, if any does.
+            fitting = [g for g in range(1, interval + 1) if papers_clips(length, frames, g)]
+            expected = papers_clips(length, frames, fitting[-1]) if fitting else []
+
+            def draw(choice, length=length, interval=interval, **options):
+                with patch("torch.randint", side_effect=choice) as randint:
+                    drawn = random_interval(length, frames, interval, seeded(), **options)
+                return randint.call_args.args[0], drawn.tolist()
+
+            count, _ = draw(lambda *_, **__: torch.tensor(0), literal=True)
+            every = [
+                draw(lambda *_, i=i, **__: torch.tensor(i), literal=True)[1] for i in range(count)
+            ]
+            if expected:
+                assert every == expected
+                assert min(map(min, every)) == fitting[-1], "the first g frames are never drawn"
+                assert max(map(max, every)) == length - 1
+            else:
+                assert length <= frames
+                assert draw(lambda *_, **__: torch.tensor(0)) == (count, every[0])
+
+
+def test_literal_starts_are_drawn_alike():
+    generator = seeded()
+    drawn = [random_interval(30, 6, 3, generator, literal=True) for _ in range(600)]
+    starts = [int(positions[0]) for positions in drawn]
+    assert set(starts) == set(range(3, 15))
+    assert_uniform([starts.count(start) for start in range(3, 15)])
+    assert max(int(positions[-1]) for positions in drawn) == 29
 
 
 def test_random_interval_reaches_the_last_frame():

@@ -90,7 +90,9 @@ def make_config(dataset: str, arm: str, *, recipe: str, trials: int) -> dict[str
         "recipe": recipe,
         "sampler": "restricted" if restricted else "random_interval",
         "sampling": (
-            {"kind": "restricted"} if restricted else {"kind": "random_interval", "max_interval": 8}
+            {"kind": "restricted"}
+            if restricted
+            else {"kind": "random_interval", "max_interval": 8, "draw": "epoch", "start": "any"}
         ),
         "seed": 0,
         "trials": trials,

@@ -69,7 +69,7 @@ def test_every_setting_is_under_its_tables(made_up: SimpleNamespace) -> None:
     # The headline stands in every table of the paper on MARS, and in the dataset's own.
     config = results["mars", "cmmanet-random_interval"]["config"]
     paths = [path for path in leaves(config) if path[0] not in NAMES]
-    assert len(paths) == 30
+    assert len(paths) == 32
     for path in paths:
         changed = copy.deepcopy(results)
         changed["mars", "cmmanet-random_interval"]["config"] = change(config, path)
@@ -88,12 +88,13 @@ def test_settings_read_like_params_yaml(made_up: SimpleNamespace) -> None:
         "submodules 4, hidden 256, neck none; *losses* identity 1, smoothing 0, triplet 1, "
         "margin 0.3, diversity 0.1, diversity_form eq8, concentration 0.1; *optimiser* lr 0.0002, "
         "weight_decay 0.0005; *schedule* iterations 110, warmup 0, milestones 70 and 90; "
-        "*precision* auto; *compile* off; *sampling* random_interval with max_interval 8"
+        "*precision* auto; *compile* off; *sampling* random_interval with max_interval 8, draw "
+        "epoch, start any"
     )
     text = settings(arms)
     assert "mam_after 3 and 4 (none for `baseline`; 4 for `single_mam`, `single_mam_con`), " in text
     assert "concentration 0.1 (0 for `single_mam`, `multi_mam`);" in text
-    assert text.endswith("with max_interval 8 (restricted for `cmmanet-restricted`)")
+    assert text.endswith("start any (restricted for `cmmanet-restricted`)")
     assert text.count("`") == 2 * 6
 
 
@@ -113,7 +114,7 @@ def test_settings_read_like_params_yaml(made_up: SimpleNamespace) -> None:
         (
             ("sampling", "max_interval"),
             4,
-            "random_interval with max_interval 8 (random_interval with max_interval 4 for `k8`)",
+            "any (random_interval with max_interval 4, draw epoch, start any for `k8`)",
         ),
         (
             ("model", "weights"),
@@ -242,6 +243,16 @@ def test_results_from_before_an_option_existed_had_it_off(made_up: SimpleNamespa
     del result["config"]["clip"]["erase"], result["config"]["model"]["neck"]
     del result["config"]["losses"]["smoothing"], result["config"]["schedule"]["warmup"]
     assert deviation_mark(result) == ""
+
+
+def test_samplers_of_results_from_before_their_keys_read_as_they_were_written(
+    made_up: SimpleNamespace,
+) -> None:
+    arms = [made_up.result("mars", arm, [0.8]) for arm in ("multi_mam", "k8")]
+    arms[1]["config"]["sampling"] = {"kind": "random_interval", "max_interval": 8}
+    shown = "with max_interval 8, draw epoch, start any (random_interval with max_interval 8 for"
+    assert shown in settings(arms)
+    assert deviation_mark(arms[1]) == ""
 
 
 def test_what_the_paper_leaves_open_is_no_deviation(made_up: SimpleNamespace) -> None:

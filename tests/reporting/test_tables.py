@@ -304,7 +304,8 @@ def test_conditions_name_what_a_number_depends_on(full_page: str) -> None:
         "mAP: official (trapezoid)",
         "3 trials of 110 iterations, seeds 0–2",
         "- recipe paper: *image* height 256, width 128; *clip* frames 6, flip on, erase 0; *batch*",
-        "*sampling* random_interval with max_interval 8 - trained on NVIDIA H200, bf16, not",
+        "*sampling* random_interval with max_interval 8, draw epoch, start any - trained on "
+        "NVIDIA H200, bf16, not",
         "; torch 2.15.0, torchvision 0.29.2, Python 3.11.7; commit abc1234def; measured 2026-11-22",
     ):
         assert fact in text

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from cmmanet.training.loop import SAVE_EVERY, Trained, train
 from cmmanet.training.processes import Processes
 
 
-def plan_of(arm: str = "cmmanet-random_interval", **changes: Any) -> ArmPlan:
-    """The plan of an arm, with changes such as `optimiser__lr=1.0`."""
+def plan_of(
+    arm: str = "cmmanet-random_interval", *, sampling: Mapping[str, str] = {}, **changes: Any
+) -> ArmPlan:
+    """The plan of an arm, with changes such as `optimiser__lr=1.0`, or of its sampling."""
     content = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
     demo = content["recipes"]["demo"]
     demo["image"] = {"height": 64, "width": 32}
@@ -35,6 +37,7 @@ def plan_of(arm: str = "cmmanet-random_interval", **changes: Any) -> ArmPlan:
             demo[section][key] = value
         else:
             demo[section] = value
+    content["samplers"]["random_interval"] |= sampling
     return resolve_arm(Params.model_validate(content), "synthetic", arm)
 
 
@@ -45,9 +48,8 @@ def open_clips(data: Path, *, repeat: int = 1, erase: float = 0.0) -> ClipDatase
     parts = [Path(line) for line in (data / "archives").read_text().splitlines()]
     return ClipDataset(
         open_store(data, parts),
-        first=tracklets.first[rows],
-        length=tracklets.length[rows],
-        pid=tracklets.pid[rows],
+        tracklets,
+        rows,
         frames=2,
         height=64,
         width=32,

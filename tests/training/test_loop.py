@@ -14,7 +14,7 @@ from cmmanet.params import ArmPlan
 from cmmanet.training.build import build_network
 from cmmanet.training.checkpoint import load_checkpoint
 from cmmanet.training.logbook import TrainingError
-from cmmanet.training.loop import Trained
+from cmmanet.training.loop import Trained, plan_epoch
 
 CPU = torch.device("cpu")
 
@@ -60,6 +60,27 @@ def test_trains_for_the_planned_iterations_and_divides_the_rate(clips: ClipDatas
         assert 0 <= epoch["triplet_active"] <= 1
         for stage in (3, 4):
             assert 0 < epoch[f"attention{stage}_own_stripe"] <= 1
+
+
+def test_the_planned_readings_of_the_sampler_reach_the_requests(clips: ClipDataset) -> None:
+    epoch = plan_epoch(plan_of(), clips, 0, 0)
+    assert not any(request.literal for batch in epoch.batches for request in batch)
+    assert epoch.interval is not None
+    literal = plan_epoch(plan_of(sampling={"start": "literal"}), clips, 0, 0)
+    assert literal.interval == epoch.interval
+    assert all(request.literal for batch in literal.batches for request in batch)
+    per_clip = plan_of(sampling={"draw": "clip"})
+    intervals = [
+        request.interval
+        for number in range(4)
+        for batch in plan_epoch(per_clip, clips, 0, number).batches
+        for request in batch
+    ]
+    assert len(set(intervals)) > 4
+    restricted = plan_epoch(plan_of("cmmanet-restricted"), clips, 0, 0)
+    assert {request.interval for batch in restricted.batches for request in batch} == {None}
+    # No one interval to tell of an epoch.
+    assert all("interval" not in means for means in run(per_clip, clips)[1])
 
 
 def test_same_seed_gives_the_same_bits_with_any_number_of_workers(clips: ClipDataset) -> None:

@@ -25,11 +25,13 @@ class ClipRequest:
         tracklet: row of the training tracklets.
         interval: g of random interval sampling; None asks for restricted sampling.
         seed: of everything random within the clip, below 2⁶³.
+        literal: whether random interval sampling takes its start from the paper's own range.
     """
 
     tracklet: int
     interval: int | None
     seed: int
+    literal: bool = False
 
 
 class Epoch(NamedTuple):
@@ -37,7 +39,7 @@ class Epoch(NamedTuple):
 
     Attributes:
         batches: identities × clips requests each, an identity's clips side by side.
-        interval: g of the epoch; None under restricted sampling.
+        interval: g of the epoch; None where each clip has its own, and under restricted sampling.
         repeated_clips: how many clips are of a tracklet that their batch already has, because the
             identity has too few.
     """
@@ -55,6 +57,8 @@ def epoch_batches(
     max_interval: int | None,
     seed: int,
     epoch: int,
+    interval_per_clip: bool = False,
+    literal: bool = False,
 ) -> Epoch:
     """Plan an epoch: batches of `identities` distinct pids, each with `clips` clips.
 
@@ -65,8 +69,10 @@ def epoch_batches(
     `clips`. As every identity gets the same share, an epoch need not see every tracklet of an
     identity that has many.
 
-    With `max_interval`, one interval is drawn for the epoch (paper §III-A); None is restricted
-    sampling. Either way the same seed and epoch give the same tracklets in the same order.
+    With `max_interval`, one interval is drawn for the epoch (paper §III-A), or one for each clip
+    where `interval_per_clip` is set; starts are then any that fit, or the paper's `literal` ones
+    (see `random_interval`). None is restricted sampling. Under all of them the same seed and epoch
+    give the same tracklets in the same order.
 
     A pure function of its arguments: no epoch depends on another, nor on any global generator.
 
@@ -87,10 +93,10 @@ def epoch_batches(
 
     rng = np.random.default_rng(np.random.SeedSequence([seed, epoch]))
     # Drawn under either sampler, so that both see the same tracklets.
-    interval_seed = int(rng.integers(2**63))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     interval = None
-    if max_interval is not None:
-        interval = draw_interval(max_interval, torch.Generator().manual_seed(interval_seed))
+    if max_interval is not None and not interval_per_clip:
+        interval = draw_interval(max_interval, generator)
 
     everyone = np.arange(len(tracklets))
     waiting: list[int] = []
@@ -106,10 +112,13 @@ def epoch_batches(
                 count = min(len(own), clips - dealt)
                 rows += _deal(waiting_tracklets[identity], own, count, rng)
         seeds = rng.integers(2**63, size=len(rows)).tolist()
+        intervals = [interval] * len(rows)
+        if max_interval is not None and interval_per_clip:
+            intervals = [draw_interval(max_interval, generator) for _ in rows]
         batches.append(
             [
-                ClipRequest(row, interval, own_seed)
-                for row, own_seed in zip(rows, seeds, strict=True)
+                ClipRequest(row, own_interval, own_seed, literal)
+                for row, own_interval, own_seed in zip(rows, intervals, seeds, strict=True)
             ]
         )
     return Epoch(batches, interval, repeated)
@@ -133,7 +142,10 @@ def clip_draw(request: ClipRequest, length: int, frames: int) -> tuple[Tensor, b
     flip = bool(torch.rand((), generator=generator) < 0.5)
     if request.interval is None:
         return restricted(length, frames, generator), flip
-    return random_interval(length, frames, request.interval, generator), flip
+    positions = random_interval(
+        length, frames, request.interval, generator, literal=request.literal
+    )
+    return positions, flip
 
 
 def short_tracklets(lengths: Sequence[int] | npt.NDArray[np.integer], frames: int) -> int:

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from cmmanet.clips.batches import ClipRequest, clip_draw
 from cmmanet.clips.erasing import erasure_draw
 from cmmanet.clips.normalise import MEAN
+from cmmanet.datasets.tracklets import Tracklets
 from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
 
@@ -33,30 +34,29 @@ class ClipBatch(NamedTuple):
 
 
 class ClipDataset(Dataset[ClipBatch]):
-    """Clips of the training tracklets.
+    """Clips of the training tracklets, which are `rows` of the tracklet table.
 
-    A request says everything random about its clip, so that the same requests give the
-    same batch in any worker, at any time.
+    A request names its tracklet by its place in `rows`, and says everything random about its
+    clip, so that the same requests give the same batch in any worker, at any time.
     """
 
     def __init__(
         self,
         store: FrameStore,
+        tracklets: Tracklets,
+        rows: Sequence[int] | npt.NDArray[np.integer],
         *,
-        first: npt.NDArray[np.int64],
-        length: npt.NDArray[np.int64],
-        pid: npt.NDArray[np.int64],
         frames: int,
         height: int,
         width: int,
         flip: bool,
         erase: float,
     ) -> None:
-        self.pid = pid
-        self.length = length
-        self.identities, self.label = np.unique(pid, return_inverse=True)
+        self.pid = tracklets.pid[rows]
+        self.length = tracklets.length[rows]
+        self.identities, self.label = np.unique(self.pid, return_inverse=True)
         self._store = store
-        self._first = first
+        self._first = tracklets.first[rows]
         self._frames = frames
         self._size = (height, width)
         self._flip = flip

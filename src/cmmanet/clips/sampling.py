@@ -21,14 +21,25 @@ def draw_interval(max_interval: int, generator: torch.Generator) -> int:
     return int(torch.randint(1, max_interval + 1, (), generator=generator))
 
 
-def random_interval(length: int, frames: int, interval: int, generator: torch.Generator) -> Tensor:
+def random_interval(
+    length: int,
+    frames: int,
+    interval: int,
+    generator: torch.Generator,
+    *,
+    literal: bool = False,
+) -> Tensor:
     """Random interval sampling (paper §III-A): `frames` positions, `interval` apart.
 
     The start is uniform over every one that fits, [0, T-1-(N-1)g] for T = `length`, N = `frames`,
-    g = `interval`. The paper's own range, s ∈ [1, T-gN] for frames s+g … s+gN, can never draw the
-    first g frames and is undefined when T ≤ gN, for which it gives no rule. Ours: a tracklet too
-    short for g gets the largest interval that fits it, and one shorter than N frames is taken
-    whole, its last frame repeated.
+    g = `interval`. With `literal` it is uniform over the paper's own range, s ∈ [1, T-gN] for
+    frames s+g … s+gN, counted from 1: positions g+s-1 and on, so that the first g frames are never
+    drawn.
+
+    The paper's range is undefined when T ≤ gN, and the paper gives no rule. Ours: a tracklet too
+    short for g gets the largest interval that leaves a start, and one shorter than N frames is
+    taken whole, its last frame repeated. Where the literal range has no start at any interval,
+    T ≤ N, its clips are the other's.
 
     Raises:
         ValueError: `length`, `frames` or `interval` is below 1.
@@ -36,10 +47,14 @@ def random_interval(length: int, frames: int, interval: int, generator: torch.Ge
     _check(length, frames)
     if interval < 1:
         raise ValueError(f"interval must be at least 1, not {interval}")
-    if frames > 1:
-        interval = min(interval, max(1, (length - 1) // (frames - 1)))
-    starts = max(1, length - (frames - 1) * interval)
-    start = torch.randint(starts, (), generator=generator)
+    if literal and length > frames:
+        interval = min(interval, (length - 1) // frames)
+        start = interval + torch.randint(length - frames * interval, (), generator=generator)
+    else:
+        if frames > 1:
+            interval = min(interval, max(1, (length - 1) // (frames - 1)))
+        starts = max(1, length - (frames - 1) * interval)
+        start = torch.randint(starts, (), generator=generator)
     return (start + interval * torch.arange(frames)).clamp(max=length - 1)
 
 

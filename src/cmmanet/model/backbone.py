@@ -11,6 +11,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from cmmanet.clips.normalise import MEAN, STD
 from cmmanet.geometry import BackboneName, check_backbone
 
 # Channels behind each stage.
@@ -48,10 +49,9 @@ class InceptionInput(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [F, 3, H, W] to images [F, 3, H, W] of the same type."""
-        statistics = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
         channels = [
             images[:, c : c + 1] * (std / 0.5) + (mean - 0.5) / 0.5
-            for c, (mean, std) in enumerate(statistics)
+            for c, (mean, std) in enumerate(zip(MEAN, STD, strict=True))
         ]
         return torch.cat(channels, 1)
 

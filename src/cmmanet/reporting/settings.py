@@ -128,6 +128,7 @@ def _text(value: Any) -> str:
         case {"sha256": digest}:
             return f"file {digest[:8]}"
         case {"kind": kind, **rest}:
-            return " ".join([kind, *(f"with {key} {_text(rest[key])}" for key in rest)])
+            parts = ", ".join(f"{key} {_text(rest[key])}" for key in rest)
+            return f"{kind} with {parts}" if parts else str(kind)
         case _:
             return str(value)

@@ -90,11 +90,17 @@ def precision_name(precision: torch.dtype) -> str:
 
 def describe_device(device: torch.device) -> str:
     """The device in words, with the thread count on CPU: the bits depend on it."""
+    name = device_name(device)
+    return name if device.type != "cpu" else f"CPU ({name}, {torch.get_num_threads()} threads)"
+
+
+def device_name(device: torch.device) -> str:
+    """The make and model of a GPU or a CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return f"Apple {platform.machine()} GPU (MPS)"
-    return f"CPU ({_cpu_name()}, {torch.get_num_threads()} threads)"
+    return _cpu_field("model name") or platform.processor() or platform.machine()
 
 
 def default_workers() -> int:
@@ -113,10 +119,6 @@ def _has_bf16(device: torch.device) -> bool:
 
 def _cpu_flags() -> list[str]:
     return _cpu_field("flags").split()
-
-
-def _cpu_name() -> str:
-    return _cpu_field("model name") or platform.processor() or platform.machine()
 
 
 def _cpu_field(field: str) -> str:

@@ -127,13 +127,16 @@ def train(
 def plan_epoch(plan: ArmPlan, dataset: ClipDataset, seed: int, epoch: int) -> Epoch:
     """The requests of one epoch of the arm's training."""
     sampling = plan.sampling
+    interval = sampling if sampling.kind == "random_interval" else None
     return epoch_batches(
         dataset.pid.tolist(),
         identities=plan.batch.identities,
         clips=plan.batch.clips,
-        max_interval=sampling.max_interval if sampling.kind == "random_interval" else None,
+        max_interval=interval.max_interval if interval else None,
         seed=seed,
         epoch=epoch,
+        interval_per_clip=interval is not None and interval.draw == "clip",
+        literal=interval is not None and interval.start == "literal",
     )
 
 
