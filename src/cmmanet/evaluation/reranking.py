@@ -52,7 +52,7 @@ def reranked_distances(
     k1: int,
     k2: int,
     weight: float,
-    chunk: int = 1024,
+    chunk: int = 256,
 ) -> Tensor:
     """Give distances (1 - weight)·Jaccard + weight·d for `rank_distances`.
 
@@ -119,9 +119,9 @@ def reranked_distances(
 
 def _distinct(embeddings: Tensor) -> tuple[Tensor, Tensor]:
     """Give the distinct rows, in the order in which they first occur, and which each row is."""
-    rows, kind = torch.unique(embeddings, dim=0, return_inverse=True)
+    kind = torch.unique(embeddings, dim=0, return_inverse=True)[1]
     row = torch.arange(len(kind), device=kind.device)
-    first = torch.full((len(rows),), len(kind), device=kind.device)
+    first = torch.full((int(kind.max()) + 1,), len(kind), device=kind.device)
     first, order = first.scatter_reduce(0, kind, row, "amin").sort()
     return embeddings[first], order.argsort()[kind]
 
@@ -145,7 +145,7 @@ class _Nearest(NamedTuple):
 def _nearest(embeddings: Tensor, k: int, rows: int, chunk: int) -> _Nearest:
     m = len(embeddings)
     k = min(k, m)
-    squares = embeddings.square().sum(1)
+    squares = torch.linalg.vecdot(embeddings, embeddings)
     near = _Nearest(
         embeddings.new_full((m, k), torch.inf),
         torch.zeros(m, k, dtype=torch.int64, device=embeddings.device),
