@@ -1,11 +1,14 @@
-"""What the benchmarks share: timing, and the JSON line that each of them ends with."""
+"""What the benchmarks share: timing, processes, and the JSON line that each of them ends with."""
 
 import json
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 
@@ -56,6 +59,13 @@ def times_as_fast(seconds: Mapping[str, Sequence[float]], ours: str, other: str)
     """
     rounds = zip(seconds[ours], seconds[other], strict=True)
     return statistics.median(theirs / own for own, theirs in rounds)
+
+
+def measured(script: str, *arguments: str | Path) -> dict[str, float]:
+    """Run a script beside this one in a process of its own, for its memory to be its own."""
+    command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def describe(device: torch.device) -> str:

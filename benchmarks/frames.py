@@ -19,13 +19,10 @@ On two shared cores of an x86-64 server:
 The names are MARS's own where its info files lie at ../shared/mars_info, else as many made up.
 """
 
-import json
 import lzma
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import zipfile
@@ -36,7 +33,7 @@ import _full_size
 import numpy as np
 import torch
 from _pictures import encode, picture
-from _report import Bar, report
+from _report import Bar, measured, report
 
 from cmmanet.frames.archive import FrameColumns, FrameStore, list_members
 from cmmanet.frames.decode import decode_into, read_frames
@@ -46,13 +43,6 @@ PICTURES = 20_000
 DISTINCT = 1_000  # of them, drawn; each stands in the zip twenty times
 CLIPS, FRAMES = 28, 6  # a batch
 ROUNDS = 15
-
-
-def measured(script: str, *arguments: str | Path) -> dict[str, float]:
-    """Run a script beside this one in a process of its own, for its memory to be its own."""
-    command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def write_full_size(folder: Path) -> None:

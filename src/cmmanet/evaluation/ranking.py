@@ -76,13 +76,13 @@ def rank(
     gallery_cameras: Tensor,
     distance: Literal["cosine", "euclidean"] = "cosine",
     max_rank: int = 50,
-    chunk: int = 128,
+    chunk: int = 256,
 ) -> Ranking:
     """Rank gallery [G, D] for each of query [Q, D].
 
     Distances are float64 whatever the embeddings' dtype: exactness over speed. Works where the
-    embeddings are, CPU or CUDA, `chunk` queries at a time, so that memory beyond a float64 copy of
-    the embeddings is a few [chunk, G] matrices. Ids and cameras are integers of any dtype, on any
+    embeddings are, CPU or CUDA, `chunk` queries at a time, so that memory beyond one float64 copy
+    of the embeddings is two [chunk, G] matrices. Ids and cameras are integers of any dtype, on any
     device.
 
     Raises:
@@ -97,7 +97,7 @@ def rank(
         _check_embeddings(name, embeddings)
     if query.shape[1] != gallery.shape[1] or query.device != gallery.device:
         raise ValueError(
-            "query and gallery embeddings differ: "
+            "query and gallery embeddings must have one size and one device, not "
             f"{query.shape[1]}-d on {query.device}, {gallery.shape[1]}-d on {gallery.device}"
         )
     labels = _labels(
@@ -110,15 +110,23 @@ def rank(
     )
     query, query_square = _prepare("query", query, distance)
     gallery, gallery_square = _prepare("gallery", gallery, distance)
+    # Junk plays no part, and MARS lists its own, 7 % of the gallery, first: no distances for it.
+    first = int((labels.gallery_ids != JUNK).int().argmax())
+    gallery, gallery_square = gallery[first:], gallery_square[first:]
+    labels = labels._replace(
+        gallery_ids=labels.gallery_ids[first:], gallery_cameras=labels.gallery_cameras[first:]
+    )
     # Where BLAS puts a dot product decides how it rounds: without an allowance equal vectors would
     # not tie. The error grows as √D (Higham and Mary, 2019); measured at D = 2048, half of this.
     rounding = (4 + 2 * query.shape[1] ** 0.5) * torch.finfo(torch.float64).eps
+    least_gallery_square = (1 - rounding) * gallery_square
 
-    def bounds(rows: slice) -> tuple[Tensor, Tensor]:
-        # ‖q-g‖² = ‖q‖² + ‖g‖² - 2q·g, which for unit vectors is 2 - 2·cos.
-        squares = query_square[rows, None] + gallery_square
-        low = torch.addmm((1 - rounding) * squares, query[rows], gallery.T, alpha=-2)
-        return low, torch.add(low, squares, alpha=2 * rounding)
+    def bounds(rows: slice, same: Tensor) -> tuple[Tensor, Tensor]:
+        # ‖q-g‖² = ‖q‖² + ‖g‖² - 2q·g, which for unit vectors is 2 - 2·cos. A query's own ‖q‖²
+        # orders nothing: it is left out of both bounds, but not of what they may be apart.
+        low = torch.addmm(least_gallery_square, query[rows], gallery.T, alpha=-2)
+        squares = query_square[rows, None] + gallery_square[same]
+        return low, low.gather(1, same) + 2 * rounding * squares
 
     return _rank(bounds, labels, max_rank, chunk)
 
@@ -141,13 +149,12 @@ def rank_distances(
     """
     if distances.ndim != 2 or not distances.is_floating_point() or not distances.numel():
         raise ValueError(
-            "distances must be floating point [Q, G] with Q, G ≥ 1, "
+            "distances must be floating point [Q, G] with at least one query and gallery row, "
             f"not {distances.dtype} {list(distances.shape)}"
         )
     least, greatest = distances.aminmax(dim=1)  # NaN goes through both, in one pass
-    _check_rows(
-        "rows of distances", "hold NaN or infinity", ~(least.isfinite() & greatest.isfinite())
-    )
+    endless = ~(least.isfinite() & greatest.isfinite())
+    _check_rows("rows of distances hold NaN or infinity", endless, "look for it in the embeddings")
     labels = _labels(
         (distances.shape[0], distances.shape[1]),
         distances.device,
@@ -157,7 +164,11 @@ def rank_distances(
         gallery_cameras=gallery_cameras,
     )
     distances = distances.contiguous()  # the binary search would copy each block, with a warning
-    return _rank(lambda rows: (distances[rows], distances[rows]), labels, max_rank, chunk)
+
+    def bounds(rows: slice, same: Tensor) -> tuple[Tensor, Tensor]:
+        return distances[rows], distances[rows].gather(1, same)
+
+    return _rank(bounds, labels, max_rank, chunk)
 
 
 class _Labels(NamedTuple):
@@ -168,9 +179,15 @@ class _Labels(NamedTuple):
 
 
 def _rank(
-    bounds: Callable[[slice], tuple[Tensor, Tensor]], labels: _Labels, max_rank: int, chunk: int
+    bounds: Callable[[slice, Tensor], tuple[Tensor, Tensor]],
+    labels: _Labels,
+    max_rank: int,
+    chunk: int,
 ) -> Ranking:
-    """Rank from the least and the greatest value [c, G] that each distance may have."""
+    """Rank from the least values [c, G] that distances may have, and the greatest [c, m] of some.
+
+    `bounds` gets the queries' rows and, for the greatest, gallery rows [c, m].
+    """
     if max_rank < 1 or chunk < 1:
         raise ValueError(f"max_rank and chunk must be at least 1, not {max_rank} and {chunk}")
     # Gallery rows of one id lie side by side in this order: a query finds its own by two searches.
@@ -188,14 +205,16 @@ def _rank(
         same_id = place < same_ids[rows, None]
         right = same_id & (labels.gallery_cameras[same] != labels.query_cameras[rows, None])
 
-        low, high = bounds(rows)
-        right_distances = high.gather(1, same).masked_fill_(~right, torch.inf).sort(1).values
+        low, high = bounds(rows, same)
+        right_distances = high.masked_fill_(~right, torch.inf).sort(1).values
         # How many right answers are strictly nearer than each gallery row; as if all m of them for
         # a row that is not a wrong answer: counted behind the last, it moves no rank.
         nearer = torch.searchsorted(right_distances, low)
         nearer.scatter_(1, same, torch.where(same_id, m, nearer.gather(1, same)))
         nearer.index_fill_(1, junk, m)
+        del low  # with the next line, at most two [c, G] are held at once
         blocks.append(_score(nearer, right.sum(1), m))
+        del nearer
 
     rights, first, trapezoid, step = (
         torch.cat(column).cpu() for column in zip(*blocks, strict=True)
@@ -235,38 +254,42 @@ def _prepare(
     name: str, embeddings: Tensor, distance: Literal["cosine", "euclidean"]
 ) -> tuple[Tensor, Tensor]:
     """Give the embeddings in float64, of unit length under cosine, and their squares [rows]."""
-    embeddings = embeddings.double()
-    squares = embeddings.square().sum(1)
-    _check_rows(f"{name} embeddings", "are NaN or infinite", ~squares.isfinite())
+    embeddings = embeddings.to(torch.float64, copy=True)  # so that it can be scaled in place
+    squares = torch.linalg.vector_norm(embeddings, dim=1).square()
+    remedy = "embed these again or leave them out"
+    _check_rows(f"{name} embeddings are NaN or infinite", ~squares.isfinite(), remedy)
     if distance == "cosine":
-        _check_rows(f"{name} embeddings", "are zero: they have no cosine", squares == 0)
-        embeddings = embeddings / squares.sqrt()[:, None]
-        squares = embeddings.square().sum(1)
+        remedy = "zero has no cosine; leave these out or use distance='euclidean'"
+        _check_rows(f"{name} embeddings are zero", squares == 0, remedy)
+        embeddings /= squares.sqrt()[:, None]
+        squares = torch.linalg.vector_norm(embeddings, dim=1).square()
     return embeddings, squares
 
 
 def _check_embeddings(name: str, embeddings: Tensor) -> None:
     if embeddings.ndim != 2 or not embeddings.is_floating_point() or not embeddings.numel():
         raise ValueError(
-            f"{name} must be floating point [rows, D] with rows, D ≥ 1, "
+            f"{name} must be floating point [rows, D] with at least one row and D ≥ 1, "
             f"not {embeddings.dtype} {list(embeddings.shape)}"
         )
 
 
-def _check_rows(name: str, complaint: str, bad: Tensor) -> None:
+def _check_rows(complaint: str, bad: Tensor, remedy: str) -> None:
     if bad.any():
-        first = int(bad.nonzero()[0])
-        raise ValueError(f"{int(bad.sum())} of {len(bad)} {name} {complaint} (first: row {first})")
+        where = f"first: row {int(bad.nonzero()[0])}"
+        raise ValueError(f"{int(bad.sum())} of {len(bad)} {complaint} ({where}): {remedy}")
 
 
 def _labels(sizes: tuple[int, int], device: torch.device, **labels: Tensor) -> _Labels:
     for name, values in labels.items():
         rows = sizes[name.startswith("gallery")]
         if values.shape != (rows,):
-            raise ValueError(f"{name} must be [{rows}], one for each row, not {list(values.shape)}")
+            wanted = f"[{rows}], one for each {name.partition('_')[0]} row"
+            raise ValueError(f"{name} must be {wanted}, not {list(values.shape)}")
         if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
             raise ValueError(f"{name} must be integers, not {values.dtype}")
     checked = _Labels(**{k: v.to(device, torch.int64).contiguous() for k, v in labels.items()})
-    _check_rows("query ids", "are below 1", checked.query_ids < 1)
-    _check_rows("gallery ids", "are below -1, which is junk", checked.gallery_ids < JUNK)
+    _check_rows("query ids are below 1", checked.query_ids < 1, "persons count from 1")
+    remedy = "junk is -1, a distractor 0, and persons count from 1"
+    _check_rows("gallery ids are below -1", checked.gallery_ids < JUNK, remedy)
     return checked
