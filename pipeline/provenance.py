@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypedDict
 
 # The parameters are recorded whole beside every number, and experiments change their file.
@@ -56,6 +57,8 @@ def _git(*arguments: str) -> str | None:
             text=True,
             check=True,
             timeout=60,
+            # Of the code's repository, wherever a user's working directory is.
+            cwd=Path(__file__).parents[1],
         )
     except (OSError, subprocess.SubprocessError):
         return None

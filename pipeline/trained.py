@@ -68,11 +68,14 @@ def load_trained(folder: Path) -> TrainedRun:
 
     Raises:
         FileNotFoundError: if there is no run.
-        ValueError: if its weights are not those of its plan.
+        ValueError: if its record is of another version, or its weights not those of its plan.
     """
-    record = workspace.read_json(folder / "run.json", "train")
-    plan = ArmPlan.model_validate(record["config"])
-    network = empty_network(plan, record["identities"])
+    try:
+        record = workspace.read_json(folder / "run.json", "train")
+        plan = ArmPlan.model_validate(record["config"])
+        network = empty_network(plan, record["identities"])
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{folder / 'run.json'}: of another version; train it again") from None
     path = folder / workspace.WEIGHTS
     try:
         network.load_state_dict(safetensors.torch.load_file(path))

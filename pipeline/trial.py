@@ -155,7 +155,7 @@ def _write_trial(folder: Path, trained: Trained, content: Mapping[str, Any]) -> 
     state = trained.network.state_dict()
     weights = {name: value.cpu().contiguous() for name, value in state.items()}
     try:
-        safetensors.torch.save_file(weights, folder / "weights.safetensors")
+        safetensors.torch.save_file(weights, folder / workspace.WEIGHTS)
     except safetensors.SafetensorError as error:
         raise OSError(
             f"{folder}: weights not written: {error}; run the same command again, which goes on "

@@ -20,7 +20,7 @@ def changed(tmp_path: Path, **values: Any) -> Path:
             place = place[key]
         place[last] = value
     file = tmp_path / "params.yaml"
-    file.write_text(yaml.safe_dump(content))
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
     return file
 
 
@@ -133,7 +133,8 @@ def test_changed_recipe_changes_only_the_arms_that_use_it(tmp_path: Path) -> Non
     before = plans(load_params(changed(tmp_path, **both)))
     after = plans(load_params(changed(tmp_path, **both, recipes__paper__optimiser__lr=1e-3)))
     assert {name for name in before if before[name] != after[name]} == {
-        f"mars/{arm}.json" for arm in PARAMS["arms"]
+        f"mars/{arm}.json"
+        for arm in (*PARAMS["arms"], *(f"reading-{name}" for name in PARAMS["readings"]))
     }
 
 

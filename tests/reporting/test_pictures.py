@@ -1,7 +1,15 @@
 import numpy as np
 import torch
 
-from cmmanet.reporting.pictures import contact_sheet
+from cmmanet.reporting.pictures import (
+    FIRST_GAP,
+    GAP,
+    LINE,
+    ROW_GAP,
+    Labelled,
+    contact_sheet,
+    retrieval_strip,
+)
 
 
 def test_every_frame_of_every_clip_is_in_its_place() -> None:
@@ -14,3 +22,26 @@ def test_every_frame_of_every_clip_is_in_its_place() -> None:
             shown = sheet[top : top + 6, left : left + 4]
             np.testing.assert_array_equal(shown, clips[clip, frame].permute(1, 2, 0).numpy())
     assert (sheet[10:, 24:] == 255).all(), "the sixth place is empty"
+
+
+def test_a_strip_shows_each_query_and_its_answers_in_order() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (6, 40, 60, 3)).astype(np.uint8)
+    name = "folder/a very long name of a file.jpg"
+    shown = [Labelled(frame, str(number), name) for number, frame in enumerate(frames)]
+    strip = np.asarray(retrieval_strip([(shown[0], shown[1:4]), (shown[4], shown[5:])]))
+    row = 40 + 2 * LINE + ROW_GAP
+    assert strip.shape == (2 * row, GAP + 60 + FIRST_GAP + 3 * (60 + GAP), 3)
+    # What is left white: a place per frame, by its row and column.
+    for number, (down, along) in enumerate([(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]):
+        top = down * row + ROW_GAP // 2 + LINE
+        left = GAP + (60 + FIRST_GAP + (along - 1) * (60 + GAP) if along else 0)
+        np.testing.assert_array_equal(strip[top : top + 40, left : left + 60], frames[number])
+        for text in (slice(top - LINE, top), slice(top + 40, top + 40 + LINE)):
+            assert (strip[text, left : left + 60] < 100).any(), "a line of text"
+            assert (strip[text, left + 60 : left + 60 + GAP] == 255).all(), "within its frame"
+    assert (strip[row:, GAP + 60 + FIRST_GAP + 60 :] == 255).all(), "only one answer"
+
+
+def test_a_strip_may_hold_no_answer() -> None:
+    frame = Labelled(np.zeros((40, 60, 3), np.uint8), "", "")
+    assert retrieval_strip([(frame, [])]).height == 40 + 2 * LINE + ROW_GAP

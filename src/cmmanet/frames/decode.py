@@ -110,6 +110,6 @@ def read_frames(
             decode_into(store.read(row), frames[position])
         except DecodeError as error:
             raise DecodeError(
-                f"{store.describe(row)}: does not decode: {error}; replace the archive"
+                f"{store.describe(row)}: does not decode: {error}; replace it"
             ) from None
     return frames

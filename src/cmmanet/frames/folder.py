@@ -8,10 +8,10 @@ from pathlib import Path
 from cmmanet.frames.members import LOOSE, Members, plain_members
 
 
-def list_folder(path: Path, suffix: str) -> Members:
+def list_folder(path: Path, suffix: str | tuple[str, ...]) -> Members:
     """Every file below `path` whose name ends in `suffix`, sorted; links are not followed.
 
-    Names start with the folder's own, as they do in the archive.
+    Names start with the folder's own, as they do in the archive. Of several suffixes any will do.
 
     Raises:
         ArchiveError: for a name or a size that `members.check_members` refuses.
