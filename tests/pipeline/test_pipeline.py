@@ -82,6 +82,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
             shutil.copy(REPOSITORY / file, folder / file)
     params = yaml.safe_load((folder / "params.yaml").read_text())
     params["arms"] = list(ARMS)
+    params["readings"] = {"eq7": params["readings"]["eq7"]}
     params["data"]["synthetic"]["render"] |= {
         "train_identities": 5,
         "test_identities": 4,
@@ -112,17 +113,18 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 def test_every_stage_ran_and_left_its_outputs(clone: Clone) -> None:
     ran = clone.stages_run(clone.first_output)  # type: ignore[attr-defined]
-    expected = {"plan", "tables", *(f"{s}@synthetic" for s in ("fetch", "index", "split"))}
+    once = ("fetch", "index", "split", "compare")
+    expected = {"plan", "tables", *(f"{stage}@synthetic" for stage in once)}
     expected |= {f"{s}@synthetic-{arm}" for s in ("train", "embed", "evaluate") for arm in ARMS}
     assert ran == expected
     tables = (clone.folder / "reports/tables.md").read_text()
     assert "not run" in tables and "`cmmanet-restricted`" in tables
     metrics = clone.read("reports/metrics.json")["synthetic"]
     result = clone.read("results/synthetic/cmmanet-random_interval.json")
-    assert metrics["rank1"] == result["mean"]["dense"]["rank1"]
+    assert metrics["rank1"] == result["mean"]["cosine.dense"]["rank1"]
     assert len(result["trials"]) == 2 and result["partial"] is False
-    values = [trial["metrics"]["dense"]["map"] for trial in result["trials"]]
-    assert result["mean"]["dense"]["map"] == pytest.approx(sum(values) / 2)
+    values = [trial["metrics"]["cosine.dense"]["map"] for trial in result["trials"]]
+    assert result["mean"]["cosine.dense"]["map"] == pytest.approx(sum(values) / 2)
     assert not clone.run("git", "status", "--porcelain", "--", "src", "pipeline").strip()
 
 
@@ -156,11 +158,14 @@ def test_mlflow_has_a_run_an_arm_and_a_nested_run_a_trial(clone: Clone) -> None:
     result = clone.read("results/synthetic/baseline.json")
     parent = runs[result["mlflow_run"]]
     assert parent.data.tags["arm"] == "baseline"
-    assert parent.data.metrics["cosine.dense.rank1"] == result["mean"]["dense"]["rank1"]
+    assert parent.data.metrics["cosine.dense.rank1"] == result["mean"]["cosine.dense"]["rank1"]
     for trial in result["trials"]:
         run = runs[trial["mlflow_run"]]
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert run.data.metrics["cosine.dense.map_step"] == trial["metrics"]["dense"]["map_step"]
+        assert (
+            run.data.metrics["cosine.dense.map_step"]
+            == trial["metrics"]["cosine.dense"]["map_step"]
+        )
         assert {"loss", "loss_triplet", "lr", "triplet_active"} <= set(run.data.metrics)
         assert run.data.params["optimiser.lr"] == "0.002"
         assert run.inputs.dataset_inputs[0].dataset.name == "synthetic"
@@ -184,11 +189,27 @@ def test_wrong_value_is_refused_before_any_work(clone: Clone) -> None:
     assert clone.stages_run(clone.run("dvc", "repro")) <= {"plan", "fetch@synthetic"}
 
 
+def test_readings_are_run_when_asked_for(clone: Clone) -> None:
+    output = clone.run("dvc", "repro", "studies/ambiguity/dvc.yaml")
+    ran = {stage for stage in clone.stages_run(output) if "ambiguity" in stage}
+    study = "studies/ambiguity/dvc.yaml"
+    assert ran == {
+        f"{study}:ambiguity",
+        *(f"{study}:{stage}@synthetic-eq7" for stage in ("train", "embed", "evaluate")),
+    }
+    page = (clone.folder / "reports/ambiguity.md").read_text()
+    assert "losses.diversity_form eq7 (not eq8)" in page
+    reading = clone.read("readings/results/synthetic/reading-eq7.json")
+    assert reading["config"]["losses"]["diversity_form"] == "eq7"
+    # The report knows nothing of it.
+    assert clone.stages_run(clone.run("dvc", "repro")) == {"fetch@synthetic"}
+
+
 def test_changed_sampler_moves_the_headline_without_training(clone: Clone) -> None:
     clone.run("git", "add", ".")
     clone.run("git", "commit", "-qm", "results")
     output = clone.run("dvc", "exp", "run", "-n", "other", "-S", "sampler=restricted")
-    assert clone.stages_run(output) == {"plan", "fetch@synthetic", "tables"}
+    assert clone.stages_run(output) == {"plan", "fetch@synthetic", "compare@synthetic", "tables"}
     assert clone.read("reports/metrics.json")["synthetic"]["arm"] == "cmmanet-restricted"
     shown = json.loads(clone.run("dvc", "exp", "show", "--json"))
     names = re.findall(r'"arm": "([^"]+)"', json.dumps(shown))
@@ -335,8 +356,12 @@ def test_archive_cut_short_stops_the_pipeline_with_its_name(clone: Clone) -> Non
 
 
 @pytest.mark.parametrize(
-    "stage", ["plan", "fetch", "index", "split", "train", "embed", "evaluate", "tables"]
-)
+    "stage",
+    [
+        "plan", "fetch", "index", "split", "train", "embed", "evaluate", "compare", "tables",
+        "ambiguity", "cross", "cross_table", "search",
+    ],
+)  # fmt: skip
 def test_every_stage_explains_itself(stage: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"pipeline.{stage}", "--help"],

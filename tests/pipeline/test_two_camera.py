@@ -51,7 +51,7 @@ def stage(tmp_path: Path) -> Callable[..., str]:
     work = tmp_path / "work"
     work.mkdir()
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    params |= {"datasets": ["ilids-vid"], "arms": list(ARMS)}
+    params |= {"datasets": ["ilids-vid"], "arms": list(ARMS), "readings": {}}
     params["data"]["ilids-vid"] |= {
         "recipe": "demo",
         "overrides": {"batch": {"identities": 4, "clips": 2}},
@@ -106,6 +106,7 @@ def test_from_archive_to_table(
     for arm in ARMS:
         for name in ("train", "embed", "evaluate"):
             stage(name, "ilids-vid", arm)
+    stage("compare", "ilids-vid")
     stage("tables")
 
     work = tmp_path / "work"
@@ -117,7 +118,7 @@ def test_from_archive_to_table(
     assert frames == result["data"]["found_frames"] == sum(map(len, sequences.values()))
     assert (result["protocol"]["query"], result["protocol"]["gallery"]) == (4, 4)
     for trial in result["trials"]:
-        assert trial["metrics"]["dense"]["valid"] == 4
+        assert trial["metrics"]["cosine.dense"]["valid"] == 4
 
     page = (work / "reports/tables.md").read_text()
     measured = {

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from cmmanet.evaluation.ranking import _check_embeddings, _prepare
+from cmmanet.evaluation.prepare import prepare
 
 
 @torch.no_grad()
@@ -27,20 +27,15 @@ def nearest(
         ValueError: embeddings that are empty, not floating point, NaN or infinite, or zero under
             cosine; an unknown distance; `top` or `chunk` below 1.
     """
-    if distance not in ("cosine", "euclidean"):
-        raise ValueError(f"distance is 'cosine' or 'euclidean', not {distance!r}")
     if top < 1 or chunk < 1:
         raise ValueError(f"top and chunk must be at least 1, not {top} and {chunk}")
-    for name, embeddings in (("query", query), ("gallery", gallery)):
-        _check_embeddings(name, embeddings)
-    query, _ = _prepare("query", query, distance)
-    gallery, _ = _prepare("gallery", gallery, distance)
+    prepared = prepare(query, gallery, distance)
 
     blocks = []
-    for part in torch.split(query, chunk):
+    for part in torch.split(prepared.query, chunk):
         # Each pair by itself and no matrix product, whose rounding depends on a row's place:
         # equal rows would not tie. Nor is anything lost where query and row nearly agree.
-        distances = torch.cdist(part, gallery, compute_mode="donot_use_mm_for_euclid_dist")
+        distances = torch.cdist(part, prepared.gallery, compute_mode="donot_use_mm_for_euclid_dist")
         if distance == "cosine":
             distances = distances.square() / 2  # of unit vectors, ‖q-g‖² = 2 - 2·cos
         blocks.append(_least(distances, min(top, len(gallery))))

@@ -21,6 +21,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from cmmanet.evaluation.prepare import check_rows, prepare
+
 JUNK = -1
 
 
@@ -91,15 +93,7 @@ def rank(
             ids or cameras that are not integers; a query id below 1; a gallery id below -1; an
             unknown distance; `max_rank` or `chunk` below 1.
     """
-    if distance not in ("cosine", "euclidean"):
-        raise ValueError(f"distance is 'cosine' or 'euclidean', not {distance!r}")
-    for name, embeddings in (("query", query), ("gallery", gallery)):
-        _check_embeddings(name, embeddings)
-    if query.shape[1] != gallery.shape[1] or query.device != gallery.device:
-        raise ValueError(
-            "query and gallery embeddings must have one size and one device, not "
-            f"{query.shape[1]}-d on {query.device}, {gallery.shape[1]}-d on {gallery.device}"
-        )
+    query, query_square, gallery, gallery_square = prepare(query, gallery, distance)
     labels = _labels(
         (len(query), len(gallery)),
         query.device,
@@ -108,8 +102,6 @@ def rank(
         query_cameras=query_cameras,
         gallery_cameras=gallery_cameras,
     )
-    query, query_square = _prepare("query", query, distance)
-    gallery, gallery_square = _prepare("gallery", gallery, distance)
     # Junk plays no part, and MARS lists its own, 7 % of the gallery, first: no distances for it.
     first = int((labels.gallery_ids != JUNK).int().argmax())
     gallery, gallery_square = gallery[first:], gallery_square[first:]
@@ -154,7 +146,7 @@ def rank_distances(
         )
     least, greatest = distances.aminmax(dim=1)  # NaN goes through both, in one pass
     endless = ~(least.isfinite() & greatest.isfinite())
-    _check_rows("rows of distances hold NaN or infinity", endless, "look for it in the embeddings")
+    check_rows("rows of distances hold NaN or infinity", endless, "look for it in the embeddings")
     labels = _labels(
         (distances.shape[0], distances.shape[1]),
         distances.device,
@@ -250,36 +242,6 @@ def _score(nearer: Tensor, rights: Tensor, m: int) -> tuple[Tensor, Tensor, Tens
     return rights, torch.where(rights > 0, ranks[:, 0], 0), trapezoid, step
 
 
-def _prepare(
-    name: str, embeddings: Tensor, distance: Literal["cosine", "euclidean"]
-) -> tuple[Tensor, Tensor]:
-    """Give the embeddings in float64, of unit length under cosine, and their squares [rows]."""
-    embeddings = embeddings.to(torch.float64, copy=True)  # so that it can be scaled in place
-    squares = torch.linalg.vector_norm(embeddings, dim=1).square()
-    remedy = "embed these again or leave them out"
-    _check_rows(f"{name} embeddings are NaN or infinite", ~squares.isfinite(), remedy)
-    if distance == "cosine":
-        remedy = "zero has no cosine; leave these out or use distance='euclidean'"
-        _check_rows(f"{name} embeddings are zero", squares == 0, remedy)
-        embeddings /= squares.sqrt()[:, None]
-        squares = torch.linalg.vector_norm(embeddings, dim=1).square()
-    return embeddings, squares
-
-
-def _check_embeddings(name: str, embeddings: Tensor) -> None:
-    if embeddings.ndim != 2 or not embeddings.is_floating_point() or not embeddings.numel():
-        raise ValueError(
-            f"{name} must be floating point [rows, D] with at least one row and D ≥ 1, "
-            f"not {embeddings.dtype} {list(embeddings.shape)}"
-        )
-
-
-def _check_rows(complaint: str, bad: Tensor, remedy: str) -> None:
-    if bad.any():
-        where = f"first: row {int(bad.nonzero()[0])}"
-        raise ValueError(f"{int(bad.sum())} of {len(bad)} {complaint} ({where}): {remedy}")
-
-
 def _labels(sizes: tuple[int, int], device: torch.device, **labels: Tensor) -> _Labels:
     for name, values in labels.items():
         rows = sizes[name.startswith("gallery")]
@@ -289,7 +251,7 @@ def _labels(sizes: tuple[int, int], device: torch.device, **labels: Tensor) -> _
         if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
             raise ValueError(f"{name} must be integers, not {values.dtype}")
     checked = _Labels(**{k: v.to(device, torch.int64).contiguous() for k, v in labels.items()})
-    _check_rows("query ids are below 1", checked.query_ids < 1, "persons count from 1")
+    check_rows("query ids are below 1", checked.query_ids < 1, "persons count from 1")
     remedy = "junk is -1, a distractor 0, and persons count from 1"
-    _check_rows("gallery ids are below -1", checked.gallery_ids < JUNK, remedy)
+    check_rows("gallery ids are below -1", checked.gallery_ids < JUNK, remedy)
     return checked

@@ -34,7 +34,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from cmmanet.evaluation.ranking import _check_embeddings, _prepare
+from cmmanet.evaluation.prepare import prepare
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -78,25 +78,14 @@ def reranked_distances(
         ValueError: embeddings that do not go together, or as `rank` refuses them; an unknown
             distance; `k1`, `k2` or `chunk` below 1; `weight` outside [0, 1].
     """
-    if distance not in ("cosine", "euclidean"):
-        raise ValueError(f"distance is 'cosine' or 'euclidean', not {distance!r}")
     if min(k1, k2, chunk) < 1:
         raise ValueError(f"k1, k2 and chunk must be at least 1, not {k1}, {k2} and {chunk}")
     if not 0 <= weight <= 1:
         raise ValueError(f"weight is the base distance's share, from 0 to 1, not {weight}")
-    for name, embeddings in (("query", query), ("gallery", gallery)):
-        _check_embeddings(name, embeddings)
-    if query.shape[1] != gallery.shape[1] or query.device != gallery.device:
-        raise ValueError(
-            "query and gallery embeddings differ: "
-            f"{query.shape[1]}-d on {query.device}, {gallery.shape[1]}-d on {gallery.device}"
-        )
+    prepared = prepare(query, gallery, distance)
     queries = len(query)
-    distinct, kind = _distinct(
-        torch.cat(
-            [_prepare("query", query, distance)[0], _prepare("gallery", gallery, distance)[0]]
-        )
-    )
+    distinct, kind = _distinct(torch.cat([prepared.query, prepared.gallery]))
+    del prepared
     places = min(max(k1 + 1, k2), len(kind))
     near = _nearest(distinct, places, int(kind[:queries].max()) + 1, chunk)
     lists = _lists(near, kind, places, chunk).cpu().numpy()
