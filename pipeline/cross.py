@@ -49,7 +49,11 @@ def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:
             score_split(features, rows, tracklets, split, reranking_of(plan)) for split in splits
         ]
         summaries = [{str(s): r.summary() for s, r in scores.items()} for scores in of_splits]
-        scored.append({"trial": trained.record["trial"], "metrics": over_trials(summaries)})
+        means = over_trials(summaries)
+        for scoring, sizes in summaries[0].items():
+            # As in `protocol`, of several splits the first one's.
+            means[scoring] |= {key: sizes[key] for key in ("queries", "valid")}
+        scored.append({"trial": trained.record["trial"], "metrics": means})
         dense = scored[-1]["metrics"]["cosine.dense"]
         print(f"{title}: rank-1 {dense['rank1']:.1%}, mAP {dense['map']:.1%} (cosine.dense)")
     metrics = [trial["metrics"] for trial in scored]
