@@ -20,6 +20,7 @@ def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:
     Writes cross/SOURCE/TARGET/ARM.json. A trial's numbers are means over TARGET's splits: it
     was trained on none of their people.
     """
+    evaluated = code()
     plan = workspace.read_plan(EvaluatePlan, "evaluate.json")
     data = workspace.data_folder(target)
     trials = workspace.read_json(data / "trials.json", f"split {target}")
@@ -49,7 +50,7 @@ def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:
             score_split(features, rows, tracklets, split, reranking_of(plan)) for split in splits
         ]
         summaries = [{str(s): r.summary() for s, r in scores.items()} for scores in of_splits]
-        scored.append({"trial": trained.record["trial"], "metrics": over_trials(summaries)})
+        scored.append({"trial": trained.record["trial"], "metrics": _over_splits(summaries)})
         dense = scored[-1]["metrics"]["cosine.dense"]
         print(f"{title}: rank-1 {dense['rank1']:.1%}, mAP {dense['map']:.1%} (cosine.dense)")
     metrics = [trial["metrics"] for trial in scored]
@@ -69,9 +70,19 @@ def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:
         "std": over_trials(metrics, statistics.stdev) if len(scored) > 1 else None,
         "environment": record["environment"],
         "embedding": used,
-        "evaluation": code(),
+        "evaluation": evaluated,
     }
     workspace.write_json(workspace.cross_file(source, target, arm), result)
+
+
+def _over_splits(splits: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Means over splits, with `queries` and `valid` of the one that dropped the most queries."""
+    means = over_trials(splits)
+    for scoring, values in means.items():
+        of_splits = [split[scoring] for split in splits]
+        worst = max(of_splits, key=lambda summary: summary["queries"] - summary["valid"])
+        values |= {count: worst[count] for count in ("queries", "valid")}
+    return means
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def read_embeddings(path: Path, source: Source, stage: str) -> Stored:
     """
     try:
         with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata()
+            metadata = file.metadata() or {}  # None where an older version wrote it
             features = {frames: file.get_tensor(frames) for frames in TEST_FRAMES}
             rows = file.get_tensor("tracklet").tolist()
     except (OSError, safetensors.SafetensorError) as error:

@@ -23,6 +23,7 @@ from pipeline.tracking import Tracker
 
 def main(dataset: DatasetName, arm: ArmName) -> None:
     """Score ARM on DATASET: results/DATASET/ARM.json, and each query in rankings/."""
+    evaluated = code()
     plan = workspace.read_plan(EvaluatePlan, "evaluate.json")
     reranking = reranking_of(plan)
     data = workspace.data_folder(dataset)
@@ -79,7 +80,7 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
         "mlflow_run": records[0]["mlflow_arm_run"],
         "environment": records[0]["environment"],
         "embedding": embedded[0],
-        "evaluation": code(),
+        "evaluation": evaluated,
     }
     workspace.write_table(workspace.ranking_file(dataset, arm), pa.concat_tables(queries))
     workspace.write_json(workspace.result_file(dataset, arm), result)

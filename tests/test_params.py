@@ -6,7 +6,16 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from cmmanet.params import ParamsError, load_params, plans, resolve_arm
+from cmmanet.params import (
+    PAPER_ARM,
+    EvaluatePlan,
+    ParamsError,
+    Rerank,
+    load_params,
+    plans,
+    resolve_arm,
+    resolve_reading,
+)
 
 PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
 
@@ -138,6 +147,76 @@ def test_changed_recipe_changes_only_the_arms_that_use_it(tmp_path: Path) -> Non
     }
 
 
+def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= leaves(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
+
+
+@pytest.mark.parametrize("sampler", ["random_interval", "restricted"])
+@pytest.mark.parametrize("dataset", list(PARAMS["data"]))
+def test_a_reading_changes_what_it_says_and_nothing_else(
+    tmp_path: Path, dataset: Any, sampler: str
+) -> None:
+    file = changed(tmp_path, sampler=sampler, datasets=[dataset])
+    params, made = load_params(file), plans(load_params(file))
+    # Of the paper's own arm, whatever the headline is.
+    paper = leaves(resolve_arm(params, dataset, PAPER_ARM).model_dump(mode="json"))
+    for name, change in PARAMS["readings"].items():
+        plan = resolve_reading(params, dataset, name)
+        assert made[f"{dataset}/reading-{name}.json"] == plan
+        values = leaves(plan.model_dump(mode="json"))
+        says = leaves(change)
+        assert {k for k in values if values[k] != paper[k]} == {"arm", *says}
+        assert set(values) == set(paper)
+        assert {key: values[key] for key in says} == says
+        assert (plan.arm, plan.variant, plan.sampler) == (
+            f"reading-{name}",
+            "cmmanet",
+            "random_interval",
+        )
+
+
+def test_plans_of_studies_name_what_they_show(tmp_path: Path) -> None:
+    pairs = [{"source": "mars", "target": "synthetic"}, {"source": "synthetic", "target": "mars"}]
+    file = changed(tmp_path, sampler="restricted", datasets=["synthetic", "mars"], cross=pairs)
+    made = plans(load_params(file))
+    shown = {"distance": "cosine", "test_frames": "dense"}
+    assert made["cross.json"].model_dump(mode="json") == {
+        "pairs": pairs,
+        "arms": PARAMS["arms"],
+        **shown,
+    }
+    assert made["readings.json"].model_dump(mode="json") == {
+        "datasets": ["synthetic", "mars"],
+        "arm": "cmmanet-random_interval",
+        "readings": list(PARAMS["readings"]),
+        **shown,
+    }
+
+
+def test_changed_reading_changes_only_its_own_plan(tmp_path: Path) -> None:
+    before = plans(load_params(changed(tmp_path)))
+    after = plans(load_params(changed(tmp_path, readings__k8={"model": {"submodules": 2}})))
+    assert {n for n in before if before[n] != after[n]} == {"synthetic/reading-k8.json"}
+    more = plans(load_params(changed(tmp_path, readings__frozen={"optimiser": {"lr": 1e-6}})))
+    assert set(more) - set(before) == {"synthetic/reading-frozen.json"}
+    assert {n for n in before if before[n] != more[n]} == {"readings.json"}
+
+
+def test_reranking_is_there_or_not(tmp_path: Path) -> None:
+    before = plans(load_params(changed(tmp_path)))
+    assert before["evaluate.json"] == EvaluatePlan(rerank=Rerank(k1=20, k2=6, weight=0.3))
+    after = plans(load_params(changed(tmp_path, evaluate__rerank="none")))
+    assert after["evaluate.json"] == EvaluatePlan(rerank="none")
+    assert {n for n in before if before[n] != after[n]} == {"evaluate.json"}
+
+
 def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
     params = load_params(changed(tmp_path, recipes__demo__optimiser__weight_decay="1e-05"))
     assert params.recipes["demo"].optimiser.weight_decay == 1e-05
@@ -225,6 +304,51 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
             {"samplers__random_interval": {"kind": "random_interval", "max_interval": 8}},
             "samplers.random_interval.*draw: ",
         ),
+        (
+            {"readings__x": {"model": {"submodule": 8}}},
+            "readings.x over cmmanet-random_interval: model.submodule: unknown key",
+        ),
+        ({"readings__x": {"modle": {}}}, "readings.x.modle: not a key of a recipe, nor `sampling`"),
+        ({"readings__x": {"seed": 1}}, "readings.x.seed: not a key of a recipe, nor `sampling`"),
+        ({"readings__x": {"arm": "y"}}, "readings.x.arm: not a key of a recipe"),
+        ({"readings__x": None}, "params.yaml: readings.x: input should be a valid dictionary"),
+        ({"readings__x/y": {}}, "readings: 'x/y': names are of"),
+        (
+            {"readings__x": {"sampling": {"intervall": 4}}},
+            "readings.x over cmmanet-random_interval: sampling.intervall: unknown key",
+        ),
+        (
+            {"readings__x": {"sampling": {"draw": "video"}}},
+            "random_interval: sampling.draw: .*'epoch' or 'clip', got 'video'",
+        ),
+        (
+            {"readings__x": {"model": {"submodules": 5}}},
+            "readings.x over cmmanet-random_interval: 5 attention submodules .* divide 32",
+        ),
+        (
+            {"arms": [*PARAMS["arms"], "reading-k8"]},
+            "arms: 'reading-k8': 'reading-' begins the names of readings",
+        ),
+        (
+            {"cross": [{"source": "synthetic", "target": "synthetic"}]},
+            "cross.0: source and target are both synthetic",
+        ),
+        ({"cross": [{"source": "synthetic", "target": "mars"}]}, "cross: mars is not in datasets"),
+        ({"cross": [{"source": "mars", "target": "synthetic"}]}, "cross: mars is not in datasets"),
+        ({"cross": [{"source": "synthetic"}]}, "cross.0.target: missing"),
+        ({"cross": [{"source": "synthetic", "target": "duke"}]}, "cross.0.target: .*got 'duke'"),
+        (
+            {
+                "datasets": ["synthetic", "mars"],
+                "cross": [{"source": "synthetic", "target": "mars"}] * 2,
+            },
+            "cross: synthetic to mars stands there twice",
+        ),
+        ({"evaluate__rerank": "yes"}, "evaluate.rerank: input should be 'none', got 'yes'"),
+        ({"evaluate__rerank__k1": 0}, "evaluate.rerank.k1: .* greater than or equal to 1, got 0"),
+        ({"evaluate__rerank__k3": 1}, "evaluate.rerank.k3: unknown key"),
+        ({"evaluate__rerank": {"k1": 20, "k2": 6}}, "evaluate.rerank.weight: missing"),
+        ({"evaluate__rerank__weight": 1.5}, "evaluate.rerank.weight: .* equal to 1, got 1.5"),
     ],
 )
 def test_wrong_values_are_refused_with_their_key(
@@ -232,6 +356,28 @@ def test_wrong_values_are_refused_with_their_key(
 ) -> None:
     with pytest.raises(ParamsError, match=message):
         load_params(changed(tmp_path, **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"evaluate__rerank__k1": 0}, "evaluate.rerank.k1: input should be greater than or equal"),
+        (
+            {"recipes__demo__model__weights": {"path": "w.pth"}},
+            "recipes.demo.model.weights.sha256: missing",
+        ),
+        ({"recipes__demo__model__weights": "coco"}, "recipes.demo.model.weights: input should be"),
+        ({"evaluate__rerank": None}, "evaluate.rerank: input should be 'none', got None"),
+        ({"recipes__demo__precision": {}}, "recipes.demo.precision: input should be 'auto', "),
+    ],
+)
+def test_what_is_a_word_or_keys_is_told_of_as_what_was_given(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ParamsError) as raised:
+        load_params(changed(tmp_path, **change))
+    assert str(raised.value).startswith(f"params.yaml: {message}")
+    assert "\n" not in str(raised.value)
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:

@@ -333,6 +333,8 @@ class Params(_Params):
             for name in (pair.source, pair.target):
                 if name not in self.datasets:
                     raise ValueError(f"cross: {name} is not in datasets")
+            if self.cross.count(pair) > 1:
+                raise ValueError(f"cross: {pair.source} to {pair.target} stands there twice")
         if self.sampler not in self.samplers:
             raise ValueError(f"sampler: {self.sampler!r} is not one of {_listed(self.samplers)}")
         headline = f"cmmanet-{self.sampler}"
@@ -584,6 +586,8 @@ def _readable(error: ValidationError, where: str) -> str:
         text = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "model_type":
             continue  # weights given as a word: the list of words is its own problem
+        if isinstance(problem["input"], dict) and "literal[" in str(problem["loc"][-1:]):
+            continue  # and given as keys: one of these is its own problem
         if problem["type"] == "extra_forbidden":
             text = "unknown key"
         elif problem["type"] == "missing":

@@ -1,15 +1,21 @@
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cmmanet.clips.normalise import normalise
 from cmmanet.clips.sampling import chunk_first
 from cmmanet.datasets import mars
+from cmmanet.datasets.tracklets import Tracklets
 from cmmanet.evaluation import embedding
 from cmmanet.evaluation.embedding import embed
-from cmmanet.frames.archive import list_members
+from cmmanet.frames.archive import FrameStore, list_members
 from cmmanet.frames.decode import read_frames
 from cmmanet.frames.index import build_index, load_tracklets, open_store
 from cmmanet.model.network import CMMANet
@@ -61,3 +67,66 @@ def test_both_modes_are_means_of_the_clip_network(
             with torch.no_grad():
                 expected = network.neck(network(clip).features)[0]
             torch.testing.assert_close(features[position], expected, rtol=1e-4, atol=1e-5)
+
+
+def painted(store: object, rows: list[int], height: int, width: int) -> np.ndarray:
+    """Frames that their rows draw: no archive is needed for them."""
+    del store
+    return np.stack(
+        [np.random.default_rng(row).integers(0, 256, (height, width, 3), np.uint8) for row in rows]
+    )
+
+
+@pytest.mark.parametrize("frames", [129, 128])
+def test_no_batch_is_left_with_a_few_frames(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "read_frames", painted)
+    torch.manual_seed(0)
+    network = CMMANet("resnet18", 2, mam_after=(), submodules=2, hidden=4).eval()
+    # The batches' bound lies within the second tracklet.
+    length = np.array([10, frames - 30, 20])
+    first = np.array([1000, 0, 500])
+    none = np.zeros(3, np.int64)
+    tracklets = Tracklets(none, none, none, first, length, np.array(["gallery"] * 3))
+    told: list[int] = []
+    embeddings = embed(
+        network,
+        cast(FrameStore, None),
+        tracklets,
+        [0, 1, 2],
+        chunks=4,
+        height=32,
+        width=32,
+        device=torch.device("cpu"),
+        precision=torch.float32,
+        workers=0,
+        on_frames=told.append,
+    )
+    assert told == {129: [64, 129], 128: [128]}[frames]
+    for row in range(3):
+        features = []
+        for frame in range(int(first[row]), int(first[row] + length[row])):
+            pixels = torch.from_numpy(painted(None, [frame], 32, 32)).permute(0, 3, 1, 2)
+            with torch.no_grad():
+                features.append(network.frame_features(normalise(pixels))[0])
+        chosen = [features[int(place)] for place in chunk_first(int(length[row]), 4)]
+        for found, expected in ((embeddings.dense, features), (embeddings.chunk_first, chosen)):
+            mean = torch.stack(expected).double().mean(0).float()
+            torch.testing.assert_close(found[row], mean, rtol=1e-4, atol=1e-5)
+
+
+@given(st.integers(1, 2000), st.integers(1, 200))
+def test_batches_are_of_one_size_but_for_a_frame(frames: int, most: int) -> None:
+    rows = list(range(7, 7 + frames))
+
+    def names(store: object, rows: list[int], height: int, width: int) -> np.ndarray:
+        return np.array(rows).reshape(-1, 1, 1, 1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding, "BATCH", most)
+        patch.setattr(embedding, "read_frames", names)
+        batches = embedding._Frames(cast(FrameStore, None), rows, 1, 1)
+        read = [batches[number].flatten().tolist() for number in range(len(batches))]
+    assert [row for batch in read for row in batch] == rows
+    sizes = [len(batch) for batch in read]
+    assert max(sizes) <= most and max(sizes) - min(sizes) <= 1
+    assert len(sizes) == math.ceil(frames / most), "no more of them than needed"

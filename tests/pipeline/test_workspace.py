@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import REPOSITORY
 
@@ -27,6 +29,91 @@ def test_file_is_replaced_whole_or_not_at_all(
         workspace.write_json(target, {"a": 2})
     assert json.loads(target.read_text()) == {"a": 1}
     assert list(target.parent.iterdir()) == [target], "no temporary file is left"
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\xff\r\n"])
+def test_bytes_are_written_as_they_are(tmp_path: Path, content: bytes) -> None:
+    target = tmp_path / "deep" / "file"
+    workspace.write_bytes(target, content)
+    assert target.read_bytes() == content
+    assert target.stat().st_mode & 0o777 == 0o644, "others may read it, as any file"
+
+
+def test_table_is_replaced_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "rankings" / "arm.parquet"
+    table = pa.table({"query": [3, 1], "ap": [0.1, None], "scoring": ["cosine", "é"]})
+    workspace.write_table(target, table)
+    assert pq.read_table(target).equals(table)
+
+    def full_disk(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        workspace.write_table(target, table.slice(1))
+    assert pq.read_table(target).equals(table)
+    assert list(target.parent.iterdir()) == [target]
+
+
+def fill(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).write_text(name)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "embeddings" / "mars" / "arm"
+    with workspace.whole_folder(target) as partial:
+        fill(partial, "a", "b")
+        assert not target.exists()
+    assert names(target) == {"a", "b"} and names(target.parent) == {"arm"}
+    # What was there stays until then, and nothing of it afterwards.
+    with workspace.whole_folder(target) as partial:
+        assert names(partial) == set()
+        fill(partial, "c")
+        assert names(target) == {"a", "b"}
+    assert names(target) == {"c"} and names(target.parent) == {"arm"}
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+@pytest.mark.parametrize("before", [(), ("a", "b")])
+def test_folder_that_is_not_filled_leaves_what_was_there(
+    tmp_path: Path, error: type[BaseException], before: tuple[str, ...]
+) -> None:
+    target = tmp_path / "arm"
+    if before:
+        target.mkdir()
+        fill(target, *before)
+    with pytest.raises(error), workspace.whole_folder(target) as partial:
+        fill(partial, "c")
+        raise error
+    assert names(tmp_path) == ({"arm"} if before else set())
+    assert not before or names(target) == set(before)
+
+
+def test_folder_of_a_killed_process_is_not_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / ".arm").mkdir()
+    fill(tmp_path / ".arm", "half")
+    with workspace.whole_folder(tmp_path / "arm") as partial:
+        fill(partial, "a")
+    assert names(tmp_path) == {"arm"} and names(tmp_path / "arm") == {"a"}
+
+
+def test_readings_lie_beside_what_reports_depend_on() -> None:
+    for place in (
+        workspace.run_folder,
+        workspace.embedding_folder,
+        workspace.result_file,
+        workspace.ranking_file,
+    ):
+        own, reading = place("mars", "cmmanet"), place("mars", "reading-k8")
+        assert reading.parts[0] == "readings" != own.parts[0]
+        assert reading.parent == "readings" / own.parent
 
 
 def test_raw_data_outlive_a_temporary_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,15 @@
-"""Made-up plans and results."""
+"""Made-up plans, results and comparisons."""
 
 from __future__ import annotations
 
 import statistics
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from cmmanet.reporting.tables import render_tables
 
 ARMS = [
     "baseline",
@@ -16,6 +19,14 @@ ARMS = [
     "cmmanet-random_interval",
     "cmmanet-restricted",
 ]
+# Of the paper's Tables III to V.
+STEPS = [
+    ("cmmanet-restricted", "cmmanet-random_interval"),
+    ("baseline", "single_mam"),
+    ("single_mam", "single_mam_con"),
+    ("single_mam", "multi_mam"),
+    ("multi_mam", "cmmanet-random_interval"),
+]
 METRICS = ("rank1", "rank5", "rank10", "rank20", "map", "map_step")
 PROTOCOLS = {
     "synthetic": ("mars", 300, 640, 24, 12),
@@ -23,7 +34,17 @@ PROTOCOLS = {
     "ilids-vid": ("two-camera", 150, 150, 0, 0),
     "prid2011": ("two-camera", 89, 89, 0, 0),
 }
-
+PEOPLE = {"synthetic": 60, "mars": 625, "ilids-vid": 150, "prid2011": 89}
+# What each part of a scoring's name takes from every number, or adds to it.
+SHIFTS = {
+    "cosine": 0.0,
+    "euclidean": -0.007,
+    "dense": 0.0,
+    "chunk_first": -0.031,
+    "without_queries": -0.043,
+    "reranked": 0.021,
+}
+RERANKING = {"k1": 20, "k2": 6, "weight": 0.3}
 
 # What the variants change in a recipe.
 VARIANTS = {
@@ -107,8 +128,16 @@ def make_report(
         "arms": arms,
         "headline": f"cmmanet-{sampler}",
         "sampler": sampler,
+        "distance": "cosine",
         "test_frames": "dense",
     }
+
+
+def scorings(protocol: str, reranked: bool) -> list[str]:
+    """Names of all scorings that a result under this protocol holds."""
+    marks = ["", *([".without_queries"] if protocol == "mars" else []), *[".reranked"] * reranked]
+    modes = product(("cosine", "euclidean"), ("dense", "chunk_first"), marks)
+    return [f"{distance}.{frames}{mark}" for distance, frames, mark in modes]
 
 
 def make_result(
@@ -118,16 +147,19 @@ def make_result(
     *,
     partial: bool = False,
     recipe: str = "paper",
+    reranked: bool = False,
 ) -> dict[str, Any]:
     """A result with these rank-1 values, one a trial; every other metric follows from them."""
     protocol, query, gallery, distractors, junk = PROTOCOLS[dataset]
     trials = []
     for trial, value in enumerate(rank1):
-        shifts = {"dense": 0.0, "chunk_first": -0.031}
         metrics = {
-            mode: {metric: value + shift + 0.017 * place for place, metric in enumerate(METRICS)}
-            | {"queries": query, "valid": query}
-            for mode, shift in shifts.items()
+            name: {
+                metric: value + sum(SHIFTS[part] for part in name.split(".")) + 0.017 * place
+                for place, metric in enumerate(METRICS)
+            }
+            | {"queries": query, "valid": query - 140 * ("without" in name and dataset == "mars")}
+            for name in scorings(protocol, reranked)
         }
         trials.append(
             {
@@ -142,11 +174,11 @@ def make_result(
 
     def over_trials(reduce: Any) -> dict[str, dict[str, float]]:
         return {
-            mode: {
-                metric: reduce([trial["metrics"][mode][metric] for trial in trials])
+            name: {
+                metric: reduce([trial["metrics"][name][metric] for trial in trials])
                 for metric in METRICS
             }
-            for mode in ("dense", "chunk_first")
+            for name in trials[0]["metrics"]
         }
 
     return {
@@ -166,8 +198,8 @@ def make_result(
             "gallery": gallery,
             "distractors": distractors,
             "junk": junk,
-            "distance": "cosine",
         },
+        "reranking": dict(RERANKING) if reranked else None,
         "recipe": recipe,
         "config": make_config(dataset, arm, recipe=recipe, trials=len(rank1)),
         "trials": trials,
@@ -195,7 +227,93 @@ def make_results(
     }
 
 
+def make_comparison(
+    means: dict[str, dict[str, float]],
+    steps: list[tuple[str, str]],
+    *,
+    dataset: str,
+    trials: int,
+    half_width: float = 0.02,
+) -> dict[str, Any]:
+    """A comparison of arms with these means: gains that half a width of 2 points resolves or not.
+
+    Intervals over people are 3 points to both sides. One trial tells nothing of trainings.
+    """
+    query, people = PROTOCOLS[dataset][1], PEOPLE[dataset]
+    splits = PROTOCOLS[dataset][0] == "two-camera"
+    degrees = (len(means) - 1) * (trials - 1)
+
+    def judged(gain: float) -> dict[str, Any]:
+        if degrees < 3:
+            return {"gain": gain, "half_width": None, "degrees": None, "resolved": None}
+        resolved = abs(gain) > half_width
+        return {"gain": gain, "half_width": half_width, "degrees": 9.0, "resolved": resolved}
+
+    return {
+        "scoring": "cosine.dense",
+        "queries": query,
+        "people": people,
+        "trials": trials,
+        "test_to_train": 1.0 if splits else None,
+        "bootstrap": {"draws": 10_000, "seed": 0},
+        "intervals": {}
+        if splits
+        else {
+            arm: {metric: [mean[metric] - 0.03, mean[metric] + 0.03] for metric in METRICS}
+            for arm, mean in means.items()
+        },
+        "training": {
+            metric: {"std": 0.0061 if degrees else None, "degrees": degrees} for metric in METRICS
+        },
+        "steps": [
+            {
+                "before": before,
+                "after": after,
+                "metrics": {
+                    metric: judged(means[after][metric] - means[before][metric])
+                    for metric in METRICS
+                },
+            }
+            for before, after in steps
+        ],
+    }
+
+
+def make_comparisons(
+    report: dict[str, Any], results: dict[tuple[str, str], Any], **kwargs: Any
+) -> dict[str, Any]:
+    """The comparison of each planned dataset: the paper's steps, and those to other arms."""
+    arms, headline = report["arms"], report["headline"]
+    steps = [*STEPS, *((headline, arm) for arm in arms if arm not in {*ARMS, headline})]
+    return {
+        dataset: make_comparison(
+            {
+                arm: results[dataset, arm]["mean"][f"{report['distance']}.{report['test_frames']}"]
+                for arm in arms
+            },
+            [step for step in steps if set(step) <= set(arms)],
+            dataset=dataset,
+            trials=len(results[dataset, headline]["trials"]),
+            **kwargs,
+        )
+        for dataset in report["datasets"]
+    }
+
+
+def make_page(report: dict[str, Any], results: dict[tuple[str, str], Any], **kwargs: Any) -> str:
+    """The page of these results, with comparisons made up from them."""
+    return render_tables(report, results, make_comparisons(report, results, **kwargs))
+
+
 @pytest.fixture(scope="session")
 def made_up() -> SimpleNamespace:
     """The makers of this file, for the tests beside it: tests are no package to import from."""
-    return SimpleNamespace(arms=ARMS, report=make_report, result=make_result, results=make_results)
+    return SimpleNamespace(
+        arms=ARMS,
+        report=make_report,
+        result=make_result,
+        results=make_results,
+        comparison=make_comparison,
+        comparisons=make_comparisons,
+        page=make_page,
+    )

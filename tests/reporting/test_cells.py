@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cmmanet.evaluation.metrics import Scoring
 from cmmanet.reporting.cells import (
     against,
     by_arm,
@@ -22,6 +23,7 @@ from cmmanet.reporting.cells import (
     where,
 )
 
+DENSE = Scoring("cosine", "dense")
 fractions = st.floats(min_value=0, max_value=1)
 published_values = st.integers(min_value=0, max_value=1000).map(lambda tenths: tenths / 10)
 
@@ -30,10 +32,10 @@ published_values = st.integers(min_value=0, max_value=1000).map(lambda tenths: t
 def test_cell_arithmetic_holds(mean: float, std: float, published: float) -> None:
     result: Any = {
         "partial": False,
-        "mean": {"dense": {"rank1": mean}},
-        "std": {"dense": {"rank1": std}},
+        "mean": {"cosine.dense": {"rank1": mean}},
+        "std": {"cosine.dense": {"rank1": std}},
     }
-    cell = against(result, "dense", "rank1", published)
+    cell = against(result, DENSE, "rank1", published, None)
     match = re.fullmatch(r"(\d+\.\d) ± (\d+\.\d) \(([+−]?)(\d+\.\d)\)", cell)
     assert match is not None
     shown, spread, sign, size = match.groups()
@@ -43,10 +45,26 @@ def test_cell_arithmetic_holds(mean: float, std: float, published: float) -> Non
     assert round(float(shown) - published, 1) == difference
     assert (sign == "") == (difference == 0)
     without = {**result, "std": None}
-    assert measured(without, "dense", "rank1") == shown
+    assert measured(without, DENSE, "rank1") == shown
     assert (
-        against({**result, "partial": True}, "dense", "rank1", published) == f"{shown} ± {spread}"
+        against({**result, "partial": True}, DENSE, "rank1", published, None)
+        == f"{shown} ± {spread}"
     )
+
+
+@given(low=published_values, width=published_values, published=published_values)
+def test_a_tilde_stands_where_the_published_value_is_in_the_interval(
+    low: float, width: float, published: float
+) -> None:
+    result: Any = {"partial": False, "mean": {"cosine.dense": {"map": 0.5}}, "std": None}
+    interval = [low / 100, (low + width) / 100]
+    cell = against(result, DENSE, "map", published, interval)
+    bare = against(result, DENSE, "map", published, None)
+    assert cell.replace("~", "") == bare
+    if abs(published - low) > 1e-6 and abs(published - low - width) > 1e-6:
+        assert ("(~" in cell) == (low < published < low + width)
+    partial = {**result, "partial": True}
+    assert against(partial, DENSE, "map", published, interval) == "50.0"
 
 
 @given(st.floats(min_value=-100, max_value=100))
@@ -69,12 +87,12 @@ def test_small_formats() -> None:
 def test_what_is_no_number_is_not_printed_as_one(nothing: float | None) -> None:
     result: Any = {
         "partial": False,
-        "mean": {"dense": {"rank1": nothing, "map": 0.5}},
-        "std": {"dense": {"rank1": 0.1, "map": nothing}},
+        "mean": {"cosine.dense": {"rank1": nothing, "map": 0.5}},
+        "std": {"cosine.dense": {"rank1": 0.1, "map": nothing}},
     }
-    assert measured(result, "dense", "rank1") == "–"
-    assert against(result, "dense", "rank1", 88.7) == "–"
-    assert against(result, "dense", "map", 49.0) == "50.0 ± – (+1.0)"
+    assert measured(result, DENSE, "rank1") == "–"
+    assert against(result, DENSE, "rank1", 88.7, [0.8, 0.9]) == "–"
+    assert against(result, DENSE, "map", 49.0, None) == "50.0 ± – (+1.0)"
 
 
 def test_values_that_differ_name_their_arms() -> None:

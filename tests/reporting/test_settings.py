@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from cmmanet.params import ArmPlan, Params, load_params, resolve_arm
 from cmmanet.reporting.settings import (
     additions,
+    changes,
     deviation_mark,
     deviations,
     settings,
     stated_settings,
     unmentioned_options,
 )
-from cmmanet.reporting.tables import render_tables
 
 NAMES = {"dataset", "arm", "variant", "recipe", "sampler", "seed", "trials"}
 
@@ -65,7 +65,7 @@ def test_made_up_configs_have_exactly_the_plans_keys(made_up: SimpleNamespace) -
 def test_every_setting_is_under_its_tables(made_up: SimpleNamespace) -> None:
     results = made_up.results("mars")
     report = made_up.report(["mars"])
-    before = render_tables(report, results)
+    before = made_up.page(report, results)
     # The headline stands in every table of the paper on MARS, and in the dataset's own.
     config = results["mars", "cmmanet-random_interval"]["config"]
     paths = [path for path in leaves(config) if path[0] not in NAMES]
@@ -73,7 +73,7 @@ def test_every_setting_is_under_its_tables(made_up: SimpleNamespace) -> None:
     for path in paths:
         changed = copy.deepcopy(results)
         changed["mars", "cmmanet-random_interval"]["config"] = change(config, path)
-        after = render_tables(report, changed)
+        after = made_up.page(report, changed)
         for start in ("## Table II.", "## Table III.", "## Table IV.", "## MARS"):
             old, new = (page.split(start)[1].split("\n## ")[0] for page in (before, after))
             old, new = (text[text.index("depend on:") :] for text in (old, new))
@@ -279,3 +279,21 @@ def test_two_deviations_are_spelt_out_and_more_are_counted(made_up: SimpleNamesp
     assert deviation_mark(made_up.result("mars", "k8", [0.8], recipe="strong")) == (
         "recipe strong: 3 of the paper's 9 settings differ, 4 options that it does not mention"
     )
+
+
+def test_changes_name_what_is_not_alike_and_nothing_else(made_up: SimpleNamespace) -> None:
+    config, other = (made_up.result("mars", arm, [0.8])["config"] for arm in ("k8", "k9"))
+    other |= {"seed": 3, "trials": 5, "recipe": "renamed"}
+    assert changes(config, other) == []
+    other["losses"]["margin"] = "soft"
+    other["sampling"]["draw"] = "clip"
+    other["schedule"]["milestones"] = []
+    assert changes(config, other) == [
+        "losses.margin soft (not 0.3)",
+        "schedule.milestones none (not 70 and 90)",
+        "sampling.draw clip (not epoch)",
+    ]
+    other = made_up.result("mars", "k8-restricted", [0.8])["config"]
+    assert changes(config, other) == [
+        "sampling restricted (not random_interval with max_interval 8, draw epoch, start any)"
+    ]

@@ -1,62 +1,266 @@
-"""Steps between arms."""
+"""Steps between arms: which there are, what the paper says of them, and what the data say."""
 
 from __future__ import annotations
 
-import math
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reporting.pages import tables_of
 
-from cmmanet.reporting.steps import half_width, judge_steps
+from cmmanet.reporting.published import load_published
+from cmmanet.reporting.results import Gain, planned
+from cmmanet.reporting.steps import (
+    own_steps,
+    planned_steps,
+    published_steps,
+    sureness,
+    verdict,
+    with_half_width,
+)
+
+OURS = "cmmanet-random_interval"
+COMPONENTS = [
+    ("baseline", "single_mam"),
+    ("single_mam", "single_mam_con"),
+    ("single_mam", "multi_mam"),
+    ("multi_mam", OURS),
+]
 
 
-def test_steps_are_judged_trial_by_trial(made_up: SimpleNamespace) -> None:
-    # Trials differ much, but `better` beats `base` by the same in each: pairing sees it.
-    arms: dict[str, Any] = {
-        "base": made_up.result("mars", "base", [0.50, 0.60, 0.70]),
-        "better": made_up.result("mars", "better", [0.52, 0.61, 0.73]),
-        "worse": made_up.result("mars", "worse", [0.40, 0.52, 0.60]),
-        "same": made_up.result("mars", "same", [0.53, 0.60, 0.67]),
+def gain(points: float, half_width: float | None) -> Gain:
+    """A gain in points."""
+    if half_width is None:
+        return {"gain": points / 100, "half_width": None, "degrees": None, "resolved": None}
+    return {
+        "gain": points / 100,
+        "half_width": half_width / 100,
+        "degrees": 10.0,
+        "resolved": abs(points) > half_width,
     }
-    pairs = [("base", "better"), ("base", "same"), ("base", "worse"), ("base", "absent")]
-    assert " ".join(judge_steps(pairs, arms, "dense").split()) == (
-        "Steps in R1 that 3 trials resolve: `base` → `worse` (−9.3 ± 2.9). Not resolved, so that "
-        "the order of these arms means nothing: `base` → `better` (+2.0 ± 2.5), `base` → `same` "
-        "(0.0 ± 7.5). (± here: the 95 % interval of the paired gain.)"
-    )
-    assert judge_steps([("base", "absent")], arms, "dense") == ""
 
 
-def test_interval_is_students_t() -> None:
-    # Textbook quantiles of 0.975: 12.706 with one degree of freedom, 4.303 with two.
-    assert half_width([0.0, 2.0]) == pytest.approx(12.706 * math.sqrt(2) / math.sqrt(2), rel=1e-4)
-    assert half_width([1.0, 2.0, 3.0]) == pytest.approx(4.303 / math.sqrt(3), rel=1e-3)
+def rows_of(markdown: str) -> dict[tuple[str, str], list[str]]:
+    """Cells by step and metric."""
+    (table,) = tables_of(markdown).values()
+    return {(step, metric): cells for step, metric, *cells in table[1:]}
 
 
-def test_two_trials_resolve_nothing_however_even(made_up: SimpleNamespace) -> None:
-    arms: dict[str, Any] = {
-        "base": made_up.result("mars", "base", [0.50, 0.60]),
-        "worse": made_up.result("mars", "worse", [0.40, 0.50]),
-    }
-    assert " ".join(judge_steps([("base", "worse")], arms, "dense").split()) == (
-        "Steps in R1: `base` → `worse` (−10.0). Fewer than 3 trials cannot tell a step from "
-        "chance, so that the order of these arms means nothing."
-    )
+def steps_of(number: str, report: Any, results: Any, comparisons: Any) -> Any:
+    plan = planned(report, results, comparisons)
+    return rows_of(published_steps(load_published().tables[number], plan))
 
 
-@pytest.mark.parametrize("nothing", [None, math.nan])
-def test_trials_without_a_number_are_not_judged(
-    made_up: SimpleNamespace, nothing: float | None
+def test_planned_steps_are_the_papers_and_those_to_the_users_arms(made_up: SimpleNamespace) -> None:
+    steps = [("cmmanet-restricted", OURS), *COMPONENTS]
+    assert planned_steps(made_up.arms, OURS) == steps
+    assert planned_steps(["k8", *made_up.arms, "k9"], OURS) == [*steps, (OURS, "k8"), (OURS, "k9")]
+
+
+def test_steps_of_arms_that_are_not_planned_are_left_out() -> None:
+    assert planned_steps(["multi_mam", "baseline", OURS], OURS) == [("multi_mam", OURS)]
+    assert planned_steps(["baseline"], "baseline") == []
+    # Nothing leads from the headline to itself, nor from it to an arm that the paper has.
+    assert planned_steps(["k8", "k9", "baseline"], "k8") == [("k8", "k9")]
+    assert planned_steps(["cmmanet-restricted", "k8"], "cmmanet-restricted") == [
+        ("cmmanet-restricted", "k8")
+    ]
+
+
+# Subtracted by hand from the paper's tables.
+PUBLISHED = {
+    "III": {
+        ("cmmanet-restricted", OURS): {
+            "iLIDS-VID R1": "+2.6",
+            "iLIDS-VID R5": "+0.4",
+            "MARS R1": "+0.5",
+            "MARS R5": "+0.1",
+        }
+    },
+    "IV": dict(
+        zip(
+            COMPONENTS,
+            [
+                {"MARS R1": "+1.5", "MARS R5": "+1.0", "MARS mAP": "+2.9"},
+                {"MARS R1": "+0.9", "MARS R5": "+0.5", "MARS mAP": "+0.1"},
+                {"MARS R1": "+0.7", "MARS R5": "+0.3", "MARS mAP": "+0.7"},
+                {"MARS R1": "+0.7", "MARS R5": "+0.2", "MARS mAP": "+0.2"},
+            ],
+            strict=True,
+        )
+    ),
+    "V": dict(
+        zip(
+            COMPONENTS,
+            [
+                {"iLIDS-VID R1": "+2.0", "iLIDS-VID R5": "+2.0", "iLIDS-VID R10": "+2.6"},
+                {"iLIDS-VID R1": "+0.6", "iLIDS-VID R5": "+0.7", "iLIDS-VID R10": "+0.7"},
+                {"iLIDS-VID R1": "+2.6", "iLIDS-VID R5": "+0.7", "iLIDS-VID R10": "0.0"},
+                {"iLIDS-VID R1": "+2.0", "iLIDS-VID R5": "+0.7", "iLIDS-VID R10": "+0.7"},
+            ],
+            strict=True,
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("number", PUBLISHED)
+def test_every_published_difference_stands_there_even_where_nothing_was_run(
+    made_up: SimpleNamespace, number: str
 ) -> None:
-    arms: dict[str, Any] = {
-        arm: made_up.result("mars", arm, [0.5, 0.6, 0.7, 0.8]) for arm in ("a", "b", "c")
+    report, results = made_up.report(["synthetic"]), made_up.results("synthetic")
+    shown = steps_of(number, report, results, made_up.comparisons(report, results))
+    assert shown == {
+        (f"`{before}` → `{after}`", metric): [difference, "not run", "–"]
+        for (before, after), metrics in PUBLISHED[number].items()
+        for metric, difference in metrics.items()
     }
-    arms["b"]["trials"][0]["metrics"]["dense"]["rank1"] = nothing
-    for trial in (0, 1, 2, 3):
-        arms["c"]["trials"][trial]["metrics"]["dense"]["rank1"] = nothing
-    text = " ".join(judge_steps([("a", "b"), ("b", "c")], arms, "dense").split())
-    assert "Steps in R1 that 3 trials resolve: none." in text
-    assert "`a` → `b` (0.0 ± 0.0)" in text
-    assert text.endswith("Too few trials to judge by: `b` → `c`.")
-    assert "`b` → `c` (–)" in judge_steps([("b", "c")], arms, "dense")
+
+
+def test_what_was_measured_stands_beside_it(made_up: SimpleNamespace) -> None:
+    arms = [arm for arm in made_up.arms if arm != "single_mam_con"]
+    report, results = made_up.report(["mars"], arms), made_up.results("mars", arms=arms)
+    comparisons = made_up.comparisons(report, results)
+    told = {
+        ("baseline", "single_mam", "rank1"): gain(1.2, 0.9),
+        ("baseline", "single_mam", "rank5"): gain(-2.0, 1.0),
+        ("baseline", "single_mam", "map"): gain(0.4, 1.0),
+        ("multi_mam", OURS, "rank1"): gain(0.3, 0.8),
+        ("multi_mam", OURS, "map"): gain(0.3, None),
+    }
+    for step in comparisons["mars"]["steps"]:
+        for metric in step["metrics"]:
+            known = told.get((step["before"], step["after"], metric))
+            if known is not None:
+                step["metrics"][metric] = known
+    shown = steps_of("IV", report, results, comparisons)
+    assert shown["`baseline` → `single_mam`", "MARS R1"] == ["+1.5", "+1.2 ± 0.9", "resolved"]
+    assert shown["`baseline` → `single_mam`", "MARS R5"] == [
+        "+1.0", "−2.0 ± 1.0", "resolved, the other way"
+    ]  # fmt: skip
+    assert shown["`baseline` → `single_mam`", "MARS mAP"] == [
+        "+2.9", "+0.4 ± 1.0", "not resolved; the paper's lies outside"
+    ]  # fmt: skip
+    assert shown[f"`multi_mam` → `{OURS}`", "MARS R1"] == ["+0.7", "+0.3 ± 0.8", "not resolved"]
+    assert shown[f"`multi_mam` → `{OURS}`", "MARS mAP"] == ["+0.2", "+0.3", "no telling"]
+    for metric, difference in {"MARS R1": "+0.9", "MARS R5": "+0.5", "MARS mAP": "+0.1"}.items():
+        assert shown["`single_mam` → `single_mam_con`", metric] == [difference, "not run", "–"]
+
+
+def test_partial_data_are_not_held_against_the_paper(made_up: SimpleNamespace) -> None:
+    report = made_up.report(["mars", "ilids-vid"])
+    results = {**made_up.results("mars", partial=True), **made_up.results("ilids-vid", 10)}
+    comparisons = made_up.comparisons(report, results)
+    for dataset in report["datasets"]:
+        for step in comparisons[dataset]["steps"]:
+            step["metrics"]["rank1"] = gain(-9.0, 1.0)
+    shown = steps_of("III", report, results, comparisons)
+    step = f"`cmmanet-restricted` → `{OURS}`"
+    assert shown[step, "MARS R1"] == ["+0.5", "−9.0 ± 1.0", "resolved"]
+    assert shown[step, "iLIDS-VID R1"] == ["+2.6", "−9.0 ± 1.0", "resolved, the other way"]
+
+
+@pytest.mark.parametrize(
+    ("measured", "published", "words"),
+    [
+        (gain(1.2, 0.9), None, "resolved"),
+        (gain(-1.2, 0.9), None, "resolved"),
+        (gain(0.8, 0.9), None, "not resolved"),
+        (gain(1.2, 0.9), 2.0, "resolved"),
+        (gain(1.2, 0.9), 2.2, "resolved; the paper's lies outside"),
+        (gain(1.2, 0.9), 0.2, "resolved; the paper's lies outside"),
+        (gain(-1.2, 0.9), 0.1, "resolved, the other way"),
+        (gain(1.2, 0.9), -0.1, "resolved, the other way"),
+        # Not resolved has no way: it cannot contradict a sign.
+        (gain(-0.5, 0.9), 0.3, "not resolved"),
+        (gain(-0.5, 0.9), 0.5, "not resolved; the paper's lies outside"),
+        # A published gain of nothing has no way either.
+        (gain(1.2, 0.9), 0.0, "resolved; the paper's lies outside"),
+        (gain(0.2, 0.9), 0.0, "not resolved"),
+        (gain(5.0, None), None, "no telling"),
+        (gain(5.0, None), -5.0, "no telling"),
+    ],
+)
+def test_verdicts(measured: Gain, published: float | None, words: str) -> None:
+    assert verdict(measured, published) == words
+
+
+@given(
+    points=st.floats(-20, 20),
+    half_width=st.floats(0.1, 10),
+    published=st.integers(-50, 50).map(lambda tenths: tenths / 10),
+)
+def test_a_verdict_says_what_the_interval_holds(
+    points: float, half_width: float, published: float
+) -> None:
+    low, high = points - half_width, points + half_width
+    words = verdict(gain(points, half_width), published)
+    if min(abs(low), abs(high), abs(low - published), abs(high - published)) < 1e-6:
+        return
+    assert words.startswith("not resolved") == (low < 0 < high)
+    if low < published < high:
+        # Then the two cannot have been resolved to go opposite ways.
+        assert words in ("resolved", "not resolved")
+    else:
+        assert words.endswith(("the paper's lies outside", "the other way"))
+
+
+def test_gains_have_half_of_their_interval() -> None:
+    assert with_half_width(gain(-1.24, 0.96)) == "−1.2 ± 1.0"
+    assert with_half_width(gain(0.0, None)) == "0.0"
+
+
+def test_own_steps_are_those_that_were_run(made_up: SimpleNamespace) -> None:
+    arms = ["baseline", OURS, "k8"]
+    report, results = made_up.report(["mars"], arms), made_up.results("mars", arms=arms)
+    comparisons = made_up.comparisons(report, results)
+    (step,) = comparisons["mars"]["steps"]
+    step["metrics"] |= {"rank1": gain(2.6, 0.5), "map": gain(-0.1, 0.5)}
+    plan = planned(report, results, comparisons)
+    text = own_steps(plan, "mars", [("baseline", "single_mam"), (OURS, "k8")])
+    assert rows_of(text) == {
+        (f"`{OURS}` → `k8`", "R1"): ["+2.6 ± 0.5", "resolved"],
+        (f"`{OURS}` → `k8`", "mAP"): ["−0.1 ± 0.5", "not resolved"],
+    }
+    assert own_steps(plan, "mars", [("baseline", "single_mam")]) == ""
+    assert own_steps(plan, "mars", []) == ""
+
+
+def told(made_up: SimpleNamespace, dataset: str, trials: int, arms: int = 6) -> str:
+    means = {
+        arm: result["mean"]["cosine.dense"]
+        for (_, arm), result in made_up.results(dataset, trials, made_up.arms[:arms]).items()
+    }
+    comparison = made_up.comparison(means, [], dataset=dataset, trials=trials)
+    return " ".join(sureness(dataset, comparison).split())
+
+
+def test_sureness_over_trials_of_one_split(made_up: SimpleNamespace) -> None:
+    assert told(made_up, "mars", 3) == (
+        "How sure on MARS: 1,980 queries are of 625 people; trainings of one arm differ by 0.6 "
+        "points of R1 (standard deviation, pooled over arms, 10 degrees of freedom). The intervals "
+        "of gains cover other trainings and other people."
+    )
+
+
+def test_sureness_over_splits(made_up: SimpleNamespace) -> None:
+    assert told(made_up, "ilids-vid", 10) == (
+        "How sure on iLIDS-VID: 10 splits of the same people overlap, which the intervals of gains "
+        "make up for (Nadeau and Bengio's corrected t); trainings of one arm differ by 0.6 points "
+        "of R1 (standard deviation, pooled over arms, 45 degrees of freedom)."
+    )
+
+
+@pytest.mark.parametrize("dataset", ["mars", "ilids-vid"])
+def test_sureness_promises_no_interval_where_there_is_none(
+    made_up: SimpleNamespace, dataset: str
+) -> None:
+    one = told(made_up, dataset, 1)
+    assert one.endswith(
+        "there is one trial, so that nobody knows what another training would give."
+    )
+    alone = told(made_up, dataset, 4, arms=1)
+    assert alone.endswith("the spread of trainings is taken from several arms, and there is one.")
+    assert "interval" not in one + alone

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from cmmanet.reporting.tables import render_tables
 from cmmanet.reporting.warned import warned
 
 INTRODUCTION = "While training, at least once and not necessarily to the end:"
@@ -96,7 +95,7 @@ def test_page_tells_it_under_the_dataset_before_its_numbers(made_up: SimpleNames
         for trial in result["trials"]:
             mine = (dataset, arm) == ("ilids-vid", "multi_mam")
             trial["warnings"] = {"diversity": warning} if mine else {}
-    page = render_tables(made_up.report(["mars", "ilids-vid"]), results)
+    page = made_up.page(made_up.report(["mars", "ilids-vid"]), results)
     mars, ilids = (
         re.split(r"\n## ", page[page.index(f"## {name}: every metric") :])[0]
         for name in ("MARS", "iLIDS-VID")

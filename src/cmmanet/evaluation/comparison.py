@@ -66,11 +66,13 @@ def compare(
             of its own; None where all trials answer the same queries.
 
     Raises:
-        ValueError: arms that were not scored on the same queries, named.
+        ValueError: no queries; arms that were not scored on the same queries, named.
     """
     first, *others = arms
     tables = {arm: table.sort_values(["trial", "query"]) for arm, table in arms.items()}
     keys = tables[first][["trial", "query", "pid"]].to_numpy()
+    if not len(keys):
+        raise ValueError(f"arm {first} has no query so scored: run the stage evaluate again")
     for arm in others:
         if not np.array_equal(tables[arm][["trial", "query", "pid"]].to_numpy(), keys):
             raise ValueError(

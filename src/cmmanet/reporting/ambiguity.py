@@ -8,19 +8,30 @@ from typing import Any
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.params import READING
 from cmmanet.reporting.cells import DASH, measured, paragraph, table
-from cmmanet.reporting.conditions import conditions
+from cmmanet.reporting.conditions import conditions, not_the_papers, reranked_with
 from cmmanet.reporting.results import ArmResult, Comparison, Gain, is_partial, title
 from cmmanet.reporting.settings import changes
-from cmmanet.reporting.steps import sureness, verdict, with_half_width
+from cmmanet.reporting.steps import NO_TELLING, sureness, verdict, with_half_width
 from cmmanet.reporting.warned import warned
 
-HEADER = ["reading", "in place of the default", "R1", "gain in R1", "mAP", "gain in mAP", "R1"]
+HEADER = [
+    "reading",
+    "in place of the default",
+    "R1",
+    "gain in R1",
+    "mAP",
+    "gain in mAP",
+    "verdict on R1",
+]
 
 LEGEND = (
-    "Each row is the arm with one thing changed, trained anew with the same seeds where training "
-    "is concerned. Gains are over the first row, with half of their 95 % interval; resolved means "
-    "that this leaves out zero. Many rows are judged at once and nothing is corrected for that: of "
-    "twenty readings that change nothing, one is expected to look resolved."
+    "Each row has one reading changed: the arm trained anew with the same seeds, or its networks "
+    "scored otherwise. Values are percent, mean ± sample standard deviation over trials. Gains are "
+    "over the default, ± half of their 95 % interval; resolved means that the interval leaves out "
+    f"zero. {NO_TELLING} Other queries: some have no right answer left, so that nothing can be "
+    "subtracted. Many rows are judged at once and nothing is corrected for that: of twenty "
+    "readings that change nothing, one is expected to look resolved. More on metrics and "
+    "protocols: [tables.md](tables.md)."
 )
 
 
@@ -49,17 +60,20 @@ def render_ambiguity(
         own: ArmResult = results[dataset, arm]
         readings = [f"{READING}{name}" for name in plan["readings"]]
         arms: dict[str, ArmResult] = {name: results[dataset, name] for name in (arm, *readings)}
+        named = {name.removeprefix(READING): result for name, result in arms.items()}
         parts.append(f"## {title(dataset)}")
         if is_partial(arms.values()):
             parts.append("**Partial data:** only a part of the dataset was there.")
         parts += [
+            *not_the_papers(named),
             "### Trained otherwise",
             table(HEADER, _trained(arms, arm, scoring, trained[dataset]), 2, last_text=True),
-            sureness(trained[dataset]),
-            *warned(arms),
+            sureness(dataset, trained[dataset]),
+            *warned(named),
             "### Scored otherwise",
             "The same networks as the first row above.",
             table(HEADER, _scored(own, scoring, scored[dataset]), 2, last_text=True),
+            *reranked_with([own]),
             conditions([own], scoring, with_map=True),
         ]
     return "\n\n".join(part for part in parts if part) + "\n"

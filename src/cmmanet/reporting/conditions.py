@@ -1,12 +1,12 @@
 """What a measured number depends on, as the text that stands under its table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cmmanet.evaluation.metrics import Scoring
-from cmmanet.reporting.cells import bullets, distinct, finite, span
+from cmmanet.reporting.cells import bullets, distinct, escape, finite, paragraph, span, where
 from cmmanet.reporting.provenance import provenance
 from cmmanet.reporting.results import ArmResult, Metrics, title
-from cmmanet.reporting.settings import settings
+from cmmanet.reporting.settings import deviation_mark, settings
 
 _WORDS = {"dense": "every frame", "chunk_first": "the first frame of each chunk"}
 
@@ -24,6 +24,22 @@ def conditions(arms: Sequence[ArmResult], scoring: Scoring, *, with_map: bool) -
         provenance(arms),
     ]
     return f"What the numbers on {title(arms[0]['dataset'])} depend on:\n\n{bullets(items)}"
+
+
+def not_the_papers(arms: Mapping[str, ArmResult]) -> list[str]:
+    """What sets these trainings apart from the paper's, to stand before any of their numbers."""
+    marks = where({arm: deviation_mark(result) for arm, result in arms.items()})
+    return [paragraph(f"**Not the paper's settings:** {escape(mark)}.") for mark in marks]
+
+
+def reranked_with(arms: Iterable[ArmResult]) -> list[str]:
+    """The parameters of re-ranking, where it was done."""
+    used = [
+        ", ".join(f"{name} {value:g}" for name, value in result["reranking"].items())
+        for result in arms
+        if result["reranking"] is not None
+    ]
+    return [f"Re-ranked with {distinct(used)}."] if used else []
 
 
 def in_words(scoring: Scoring) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cmmanet.evaluation.metrics import METRICS, Scoring
-from cmmanet.reporting.cells import bullets, escape, measured, paragraph, table
-from cmmanet.reporting.conditions import in_words, protocol
+from cmmanet.reporting.cells import bullets, measured, paragraph, span, table
+from cmmanet.reporting.conditions import in_words, not_the_papers, protocol
 from cmmanet.reporting.provenance import provenance
 from cmmanet.reporting.results import title
 from cmmanet.reporting.settings import settings
@@ -27,9 +27,11 @@ def render_cross(
     parts = [
         "# Trained on one dataset, tested on another",
         paragraph(
-            "Nothing of the tested dataset was used in training, its training half neither. "
-            "Values are percent: mean ± sample standard deviation over the trials of the training; "
-            "each is a mean over all splits that the tested dataset has."
+            "Of each arm the first row is the crossed one: nothing of the tested dataset was used "
+            "in its training, that dataset's training half neither. The second, to set beside it, "
+            "was trained on the tested dataset; what it depends on stands in "
+            "[tables.md](tables.md). Values are percent: mean ± sample standard deviation over "
+            "trials. A crossed trial's number is its mean over all splits of the tested dataset."
         ),
     ]
     if not plan["pairs"]:
@@ -47,6 +49,7 @@ def render_cross(
         ]
         parts += [
             f"## {title(source)} → {title(target)}",
+            *not_the_papers({result["arm"]: result for result in results}),
             table(["arm", "trained on", *METRICS.values()], rows, texts=2),
             bullets(_depends(source, target, results, scoring)),
         ]
@@ -59,12 +62,13 @@ def _depends(source: str, target: str, results: list[Any], scoring: Scoring) -> 
         for dataset, key in ((source, "source_partial"), (target, "partial"))
         if any(result[key] for result in results)
     ]
-    first = results[0]
+    first, most = results[0], max(len(result["trials"]) for result in results)
+    trials = f"{span(len(result['trials']) for result in results)} trial{'s' if most > 1 else ''}"
     return [
         *partial,
         protocol(results),
-        f"splits of {title(target)}: {first['splits']}; test frames: {in_words(scoring)} "
+        f"splits of {title(target)} tested on: {first['splits']}; test frames: {in_words(scoring)} "
         f"({scoring.test_frames}); {scoring.distance} distance; mAP: official (trapezoid)",
-        escape(f"trained on {title(source)} with recipe {first['recipe']}: {settings(results)}"),
+        f"trained on {title(source)}, {trials}, recipe {first['recipe']}: {settings(results)}",
         provenance(results),
     ]

@@ -4,12 +4,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from cmmanet.evaluation.metrics import METRICS, Scoring
-from cmmanet.reporting.cells import DASH, escape, measured, paragraph, percent, table, where
-from cmmanet.reporting.conditions import conditions, in_words, trial_name
+from cmmanet.reporting.cells import DASH, measured, paragraph, percent, table
+from cmmanet.reporting.conditions import (
+    conditions,
+    in_words,
+    not_the_papers,
+    reranked_with,
+    trial_name,
+)
 from cmmanet.reporting.paper_tables import PARTIAL, own_arms, steps_to_own
 from cmmanet.reporting.published import Paper
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
-from cmmanet.reporting.settings import deviation_mark
 from cmmanet.reporting.steps import own_steps, sureness
 from cmmanet.reporting.warned import warned
 
@@ -29,7 +34,7 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
         parts.append(paragraph(ABOUT[dataset]))
     if is_partial(arms.values()):
         parts.append(paragraph(f"**Partial data:** {PARTIAL}"))
-    parts += _marks(arms)
+    parts += not_the_papers(arms)
     parts += warned(arms)
     if published:
         # The steps between arms are judged under the paper's own tables.
@@ -40,12 +45,6 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
     parts += _otherwise(arms, plan.scoring)
     parts += _trials(arms, plan.scoring)
     return "\n\n".join(part for part in parts if part)
-
-
-def _marks(arms: Mapping[str, ArmResult]) -> list[str]:
-    """What sets these trainings apart from the paper's, before any of their numbers."""
-    marks = where({arm: deviation_mark(result) for arm, result in arms.items()})
-    return [paragraph(f"**Not the paper's settings:** {escape(mark)}.") for mark in marks]
 
 
 def _comparisons(dataset: str, plan: Planned, paper: Paper) -> list[str]:
@@ -75,7 +74,7 @@ def _comparison(
     return [
         f"### {heading}",
         _metrics(arms, names, plan),
-        *([sureness(plan.comparisons[dataset]), judged] if judged else []),
+        *([judged, sureness(dataset, plan.comparisons[dataset])] if judged else []),
         conditions(list(arms.values()), plan.scoring, with_map=True),
     ]
 
@@ -136,7 +135,7 @@ def _otherwise(arms: Mapping[str, ArmResult], headline: Scoring) -> list[str]:
         ]
         header = [METRICS[metric], *(_difference(headline, scoring) for scoring in scorings)]
         parts.append(table(header, rows, texts=1))
-    return parts
+    return [*parts, *reranked_with(arms.values())]
 
 
 def _difference(headline: Scoring, other: Scoring) -> str:

@@ -147,8 +147,8 @@ def _notes(published: Table, plan: Planned, dataset: str, own: list[str]) -> lis
         return [f"None of this table's arms was run on {title(dataset)}."]
     with_map = any(column.metric == "map" for column in published.columns)
     notes = [
-        sureness(plan.comparisons[dataset]),
         own_steps(plan, dataset, steps_to_own(plan, own)),
+        sureness(dataset, plan.comparisons[dataset]) if published.steps else "",
         conditions(shown, plan.scoring, with_map=with_map),
     ]
     if is_partial(shown):

@@ -29,12 +29,19 @@ def settings(arms: Sequence[ArmResult]) -> str:
 
 def changes(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """What `other` has in place of what `config` has, key by key."""
-    before = dict(_leaves(config))
-    return [
-        f"{key} {_text(value)} (not {_text(before.get(key))})"
-        for key, value in _leaves(other)
-        if key not in _NAMES and value != before.get(key)
-    ]
+    before, found = dict(_leaves(config)), []
+    for key, value in _leaves(other):
+        was = before.get(key)
+        if key in _NAMES or value == was:
+            continue
+        match was, value:
+            case {"kind": old, **had}, {"kind": new, **has} if old == new:
+                # Of one and the same sampler, only what differs.
+                pairs = [(f"{key}.{name}", had.get(name), has[name]) for name in has]
+            case _:
+                pairs = [(key, was, value)]
+        found += [f"{name} {_text(b)} (not {_text(a)})" for name, a, b in pairs if a != b]
+    return found
 
 
 def deviations(config: Mapping[str, Any]) -> list[str]:

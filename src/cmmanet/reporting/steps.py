@@ -7,6 +7,11 @@ from cmmanet.reporting.cells import DASH, paragraph, percent, signed, table
 from cmmanet.reporting.published import Column, Table, load_published
 from cmmanet.reporting.results import Comparison, Gain, Planned, title
 
+NO_TELLING = (
+    "No telling: there are too few trainings or people to judge by (one trial, or a spread with "
+    "fewer than 3 degrees of freedom), or the trainings show no spread at all."
+)
+
 
 def planned_steps(arms: Sequence[str], headline: str) -> list[tuple[str, str]]:
     """The steps that a report judges: the paper's, and from the headline to the user's own arms."""
@@ -57,36 +62,38 @@ def with_half_width(gain: Gain) -> str:
 def verdict(gain: Gain, published: float | None = None) -> str:
     """Whether the data resolve a gain, and whether they contradict the published one."""
     if gain["half_width"] is None or gain["resolved"] is None:
-        return "no telling: too few trials"
+        return "no telling"
     words = "resolved" if gain["resolved"] else "not resolved"
     if published is not None:
-        if gain["resolved"] and (gain["gain"] > 0) != (published > 0):
+        if gain["resolved"] and gain["gain"] * published < 0:
             words += ", the other way"
         elif abs(100 * gain["gain"] - published) > 100 * gain["half_width"]:
             words += "; the paper's lies outside"
     return words
 
 
-def sureness(comparison: Comparison) -> str:
+def sureness(dataset: str, comparison: Comparison) -> str:
     """What the intervals of a dataset's steps rest on."""
-    spread = comparison["training"]["rank1"]
-    if spread["std"] is None:
-        trainings = "there is one trial, so that nobody knows what another training would give"
-    else:
-        trainings = (
-            f"trainings of one arm differ by {percent(spread['std'])} points of R1 (standard "
-            f"deviation, pooled over arms, {spread['degrees']} degrees of freedom)"
-        )
-    if comparison["test_to_train"] is not None:
-        return paragraph(
-            f"How sure: {comparison['trials']} splits of the same people overlap, which the "
-            "intervals make up for (Nadeau and Bengio's corrected t); "
-            f"{trainings}."
-        )
-    return paragraph(
-        f"How sure: {comparison['queries']:,} queries are of {comparison['people']:,} people; "
-        f"{trainings}. The intervals of gains cover other trainings and other people."
+    spread, trials = comparison["training"]["rank1"], comparison["trials"]
+    asked = f"{comparison['queries']:,} queries are of {comparison['people']:,} people"
+    known = (
+        f"trainings of one arm differ by {percent(spread['std'])} points of R1 (standard "
+        f"deviation, pooled over arms, {spread['degrees']} degrees of freedom)"
     )
+    if trials == 1:
+        words = (
+            f"{asked}; there is one trial, so that nobody knows what another training would give"
+        )
+    elif spread["std"] is None:
+        words = f"{asked}; the spread of trainings is taken from several arms, and there is one"
+    elif comparison["test_to_train"] is not None:
+        words = (
+            f"{trials} splits of the same people overlap, which the intervals of gains make up for "
+            f"(Nadeau and Bengio's corrected t); {known}"
+        )
+    else:
+        words = f"{asked}; {known}. The intervals of gains cover other trainings and other people"
+    return paragraph(f"How sure on {title(dataset)}: {words}.")
 
 
 def _difference(published: Table, before: str, after: str, place: int) -> float | None:

@@ -1,0 +1,164 @@
+"""From networks to numbers: embed, evaluate and compare, of networks that were not trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cmmanet.datasets.tracklets import Split, Tracklets
+from cmmanet.evaluation.comparison import compare
+from cmmanet.evaluation.metrics import METRICS, Scoring
+from pipeline import compare as stage_compare
+from pipeline import embed, evaluate, workspace
+from pipeline.scores import score_split
+
+Draw = Callable[[str, str, Sequence[int]], None]
+
+
+def evaluated(dataset: str, arm: str) -> dict[str, Any]:
+    embed.main(dataset, arm)
+    evaluate.main(dataset, arm)
+    return workspace.read_json(workspace.result_file(dataset, arm), "evaluate")
+
+
+@pytest.mark.parametrize(("dataset", "people"), [("mars", 2), ("ilids-vid", 4)])
+def test_means_are_those_of_the_queries_one_by_one(
+    dataset: str,
+    people: int,
+    project: Path,
+    draw_runs: Draw,
+    untracked: Mapping[str, Mapping[str, float]],
+) -> None:
+    draw_runs(dataset, "multi_mam", [0, 1])
+    result = evaluated(dataset, "multi_mam")
+    table = pd.read_parquet(project / f"rankings/{dataset}/multi_mam.parquet")
+    trials = workspace.read_json(project / f"data/{dataset}/trials.json", "split")
+    assert set(table["scoring"]) == set(result["mean"])
+    assert len(result["mean"]) == 8, "two distances, two kinds of frames, re-ranked and not"
+    for trial in result["trials"]:
+        split = trials["splits"][trial["split"]]
+        for scoring, metrics in trial["metrics"].items():
+            rows = table[(table["trial"] == trial["trial"]) & (table["scoring"] == scoring)]
+            assert rows["query"].tolist() == split["query"] and rows["pid"].nunique() == people
+            for k in (1, 5, 10, 20):
+                assert metrics[f"rank{k}"] == np.mean([r <= k for r in rows["first_right_rank"]])
+            assert metrics["map"] == pytest.approx(np.mean(rows["ap_trapezoid"]), abs=1e-12)
+            assert metrics["map_step"] == pytest.approx(np.mean(rows["ap_step"]), abs=1e-12)
+            logged = untracked[f"trial {trial['trial']}"]
+            assert all(logged[f"{scoring}.{name}"] == metrics[name] for name in METRICS)
+    for scoring, metrics in result["mean"].items():
+        for name, value in metrics.items():
+            one, other = (trial["metrics"][scoring][name] for trial in result["trials"])
+            assert value == pytest.approx((one + other) / 2)
+            assert result["std"][scoring][name] == pytest.approx(abs(one - other) / 2**0.5)
+            assert untracked["arm"][f"{scoring}.{name}"] == value
+
+
+def test_queries_without_a_right_answer_have_no_row() -> None:
+    people, cameras = np.array([5, 6, 5, 6]), np.array([1, 1, 2, 1])
+    rows, ones = np.arange(4), np.ones(4, np.int64)
+    tracklets = Tracklets(rows, people, cameras, rows, ones, np.array(["both"] * 4))
+    split = Split(train=[], query=[1, 0], gallery=[2, 3])
+    features = torch.eye(4)
+    scores = score_split(
+        {"dense": features, "chunk_first": features}, [0, 1, 2, 3], tracklets, split, None
+    )
+    table = evaluate._each_query(3, split, tracklets, scores).to_pandas()
+    assert table["query"].tolist() == [0] * 4 and table["pid"].tolist() == [5] * 4
+    assert table["trial"].tolist() == [3] * 4 and table["scoring"].nunique() == 4
+
+
+def test_networks_or_frames_that_changed_since_are_noticed(
+    project: Path, draw_runs: Draw, untracked: object
+) -> None:
+    draw_runs("mars", "multi_mam", [0, 1])
+    evaluated("mars", "multi_mam")
+    result = workspace.result_file("mars", "multi_mam").read_bytes()
+    draw_runs("mars", "multi_mam", [0, 2])
+    with pytest.raises(ValueError, match=r"trial-01\.safetensors: of other weights .* embed mars"):
+        evaluate.main("mars", "multi_mam")
+    draw_runs("mars", "multi_mam", [0, 1])
+    index = project / "data/mars/index.json"
+    index.write_text(index.read_text() + "\n")
+    with pytest.raises(ValueError, match=r"trial-00\.safetensors: of other frames than are there"):
+        evaluate.main("mars", "multi_mam")
+    assert workspace.result_file("mars", "multi_mam").read_bytes() == result
+
+
+def test_an_arm_is_embedded_whole_or_not_at_all(project: Path, draw_runs: Draw) -> None:
+    draw_runs("mars", "multi_mam", [0, 1])
+    second = project / "runs/mars/multi_mam/trial-01/weights.safetensors"
+    whole = second.read_bytes()
+    second.write_bytes(whole[:1000])
+    folder = project / "embeddings/mars"
+    with pytest.raises(ValueError, match=r"trial-01/weights\.safetensors: not the weights of mul"):
+        embed.main("mars", "multi_mam")
+    assert list(folder.iterdir()) == []
+    second.write_bytes(whole)
+    embed.main("mars", "multi_mam")
+    names = ["trial-00.safetensors", "trial-01.safetensors"]
+    assert sorted(path.name for path in (folder / "multi_mam").iterdir()) == names
+
+    # What was there stays where the next one fails, and goes where it has fewer trials.
+    before = (folder / "multi_mam" / names[1]).read_bytes()
+    second.write_bytes(whole[:1000])
+    with pytest.raises(ValueError, match="not the weights of mul"):
+        embed.main("mars", "multi_mam")
+    assert (folder / "multi_mam" / names[1]).read_bytes() == before
+    trials = project / "data/mars/trials.json"
+    trials.write_text(json.dumps(json.loads(trials.read_text()) | {"trials": [0]}))
+    embed.main("mars", "multi_mam")
+    assert [path.name for path in (folder / "multi_mam").iterdir()] == names[:1]
+
+
+@pytest.mark.parametrize(("dataset", "ratio"), [("mars", None), ("ilids-vid", 4 / 2)])
+def test_arms_of_the_report_are_compared_by_its_scoring(
+    dataset: str, ratio: float | None, project: Path, draw_runs: Draw, untracked: object
+) -> None:
+    tables = {}
+    for number, arm in enumerate(("multi_mam", "cmmanet-random_interval")):
+        draw_runs(dataset, arm, [number, 2 + number])
+        evaluated(dataset, arm)
+        table = pd.read_parquet(workspace.ranking_file(dataset, arm))
+        tables[arm] = table[table["scoring"] == "cosine.dense"]
+    stage_compare.main(dataset)
+    found = workspace.read_json(workspace.comparison_file(dataset), "compare")
+    expected = compare(tables, [tuple(tables)], test_to_train=ratio)
+    assert (found["scoring"], found["test_to_train"]) == ("cosine.dense", ratio)
+    assert (found["queries"], found["people"]) == (4, 2 if dataset == "mars" else 4)
+    assert [(step["before"], step["after"]) for step in found["steps"]] == [tuple(tables)]
+    for metric, gain in found["steps"][0]["metrics"].items():
+        assert gain == expected.gains[tuple(tables)][metric]._asdict()
+    assert set(found["intervals"]) == (set(tables) if ratio is None else set())
+    for metric in METRICS:
+        spread = found["training"][metric]
+        assert spread["degrees"] == 1
+        assert spread["std"] ** 2 == pytest.approx(expected.training[metric].value)
+
+
+def test_scorings_of_one_arm_are_compared_with_the_headlines(
+    project: Path, draw_runs: Draw, untracked: object
+) -> None:
+    draw_runs("mars", "multi_mam", [0, 1])
+    evaluated("mars", "multi_mam")
+    headline = Scoring("cosine", "dense")
+    found = stage_compare.compare_scorings("mars", "multi_mam", headline)
+    # Without queries nobody has a right answer here: no row to compare.
+    assert {step["after"] for step in found["steps"]} == {
+        "cosine.chunk_first",
+        "euclidean.dense",
+        "cosine.dense.reranked",
+    }
+    assert {step["before"] for step in found["steps"]} == {"cosine.dense"}
+
+
+def test_comparing_what_was_not_evaluated_says_which_stage_to_run(project: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="run the stage evaluate mars multi_mam first"):
+        stage_compare.main("mars")
