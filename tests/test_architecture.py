@@ -138,3 +138,16 @@ def test_readings_are_made_as_arms_are() -> None:
             yaml.safe_load(as_arm.replace("reading-${item.reading}", "${item.arm}")) == arm["deps"]
         )
         assert reading["cmd"] == arm["cmd"].replace("${item.arm}", "reading-${item.reading}")
+
+
+def test_a_page_waits_for_every_crossed_result() -> None:
+    (result,) = STAGES["cross"]["outs"]
+    (path,) = result
+    assert path.split("/")[0] in STAGES["cross_table"]["deps"]
+
+
+def test_archives_are_no_part_of_what_stages_depend_on() -> None:
+    archive = "data/raw/mars/bbox_train.zip"
+    command = [sys.executable, "-m", "dvc", "check-ignore", archive, "data/mars/index.json"]
+    told = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert told.stdout.split() == [archive], told.stderr
