@@ -94,11 +94,17 @@ UNUSED = {
     "embed": {"losses.py"},  # nothing is trained
     "evaluate": {"frames"},
     "compare": {"frames"},
+    "ambiguity": {"frames"},
     "cross": {"losses.py"},
+}
+STUDIES = {
+    study: yaml.safe_load((REPOSITORY / "studies" / study / "dvc.yaml").read_text())["stages"]
+    for study in ("ambiguity", "cross")
 }
 STAGES = {
     **yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"],
-    **yaml.safe_load((REPOSITORY / "studies" / "cross" / "dvc.yaml").read_text())["stages"],
+    **STUDIES["cross"],
+    "ambiguity": STUDIES["ambiguity"]["ambiguity"],
 }
 
 
@@ -130,9 +136,8 @@ def test_stages_depend_on_the_code_that_they_import(stage: str) -> None:
 
 
 def test_readings_are_made_as_arms_are() -> None:
-    study = yaml.safe_load((REPOSITORY / "studies" / "ambiguity" / "dvc.yaml").read_text())
     for stage in ("train", "embed", "evaluate"):
-        arm, reading = STAGES[stage], study["stages"][stage]
+        arm, reading = STAGES[stage], STUDIES["ambiguity"][stage]
         as_arm = yaml.safe_dump(reading["deps"]).replace("readings/", "")
         assert (
             yaml.safe_load(as_arm.replace("reading-${item.reading}", "${item.arm}")) == arm["deps"]
