@@ -7,6 +7,7 @@ from typing import Any
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.params import READING, ReadingsPlan
 from cmmanet.reporting.ambiguity import render_ambiguity
+from cmmanet.reporting.settings import changes
 from pipeline import workspace
 from pipeline.command import run
 from pipeline.compare import compare_arms, compare_scorings
@@ -24,8 +25,11 @@ def main() -> None:
         for arm in (plan.arm, *readings):
             path = workspace.result_file(dataset, arm)
             results[dataset, arm] = workspace.read_json(path, f"evaluate {dataset} {arm}")
-        steps = [(plan.arm, reading) for reading in readings]
-        trained[dataset] = compare_arms(dataset, [plan.arm, *readings], steps, scoring)
+        # What is the default itself under this recipe would pass for another training of it.
+        own = results[dataset, plan.arm]["config"]
+        others = [arm for arm in readings if changes(own, results[dataset, arm]["config"])]
+        steps = [(plan.arm, reading) for reading in others]
+        trained[dataset] = compare_arms(dataset, [plan.arm, *others], steps, scoring)
         scored[dataset] = compare_scorings(dataset, plan.arm, scoring)
     report = plan.model_dump(mode="json")
     page = workspace.REPORTS / "ambiguity.md"

@@ -12,7 +12,7 @@ from cmmanet.evaluation.comparison import DRAWS, SEED, Comparison, compare
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.frames.index import load_tracklets
 from cmmanet.params import ReportPlan
-from cmmanet.reporting.steps import planned_steps
+from cmmanet.reporting.published import planned_steps
 from pipeline import workspace
 from pipeline.command import DatasetName, run
 
@@ -36,19 +36,21 @@ def compare_arms(
 
 
 def compare_scorings(dataset: str, arm: str, scoring: Scoring) -> dict[str, Any]:
-    """The same of one arm's networks, scored otherwise: by the names of the scorings.
+    """The same of one arm's networks, each other scoring by itself beside this one, by name.
 
-    Those that leave fewer queries with a right answer are left out.
+    Scorings are no trainings: the spread of one says nothing of another's. Those that leave fewer
+    queries with a right answer are left out.
     """
     own = _queries(dataset, arm, scoring)
-    queries = {str(scoring): own}
+    ratio = _test_to_train(dataset)
+    steps = []
     for other in scoring.variations():
         table = _queries(dataset, arm, other)
         if len(table) == len(own):
-            queries[str(other)] = table
-    steps = [(str(scoring), other) for other in queries if other != str(scoring)]
-    ratio = _test_to_train(dataset)
-    return _content(compare(queries, steps, test_to_train=ratio), scoring, ratio)
+            pair = {str(scoring): own, str(other): table}
+            compared = compare(pair, [(str(scoring), str(other))], test_to_train=ratio)
+            steps += _content(compared, scoring, ratio)["steps"]
+    return {"scoring": str(scoring), "steps": steps}
 
 
 def _test_to_train(dataset: str) -> float | None:

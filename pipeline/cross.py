@@ -20,6 +20,12 @@ def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:
     Writes cross/SOURCE/TARGET/ARM.json. A trial's numbers are means over TARGET's splits: it
     was trained on none of their people.
     """
+    with workspace.locked(workspace.lock_folder(), f"cross-{source}-{target}-{arm}", wait=False):
+        result = _crossed(source, arm, target)
+        workspace.write_json(workspace.cross_file(source, target, arm), result)
+
+
+def _crossed(source: str, arm: str, target: str) -> dict[str, Any]:
     evaluated = code()
     plan = workspace.read_plan(EvaluatePlan, "evaluate.json")
     data = workspace.data_folder(target)
@@ -55,7 +61,7 @@ def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:
         print(f"{title}: rank-1 {dense['rank1']:.1%}, mAP {dense['map']:.1%} (cosine.dense)")
     metrics = [trial["metrics"] for trial in scored]
     record = trained.record
-    result = {
+    return {
         "source": source,
         "target": target,
         "arm": arm,
@@ -72,7 +78,6 @@ def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:
         "embedding": used,
         "evaluation": evaluated,
     }
-    workspace.write_json(workspace.cross_file(source, target, arm), result)
 
 
 def _over_splits(splits: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,10 +89,10 @@ def main(
         "gallery": _summary(gallery),
         "queries": _ranked(queries, gallery, found),
     }
-    partial = output / f".{PICTURE}"
-    _picture(queries, gallery, found).save(partial)
-    partial.replace(output / PICTURE)
     workspace.write_json(output / JSON, record)
+    picture = io.BytesIO()
+    _picture(queries, gallery, found).save(picture, "png")
+    workspace.write_bytes(output / PICTURE, picture.getvalue())
     print(_page(record, queries, gallery, found, output))
 
 

@@ -94,11 +94,17 @@ UNUSED = {
     "embed": {"losses.py"},  # nothing is trained
     "evaluate": {"frames"},
     "compare": {"frames"},
+    "ambiguity": {"frames"},
     "cross": {"losses.py"},
+}
+STUDIES = {
+    study: yaml.safe_load((REPOSITORY / "studies" / study / "dvc.yaml").read_text())["stages"]
+    for study in ("ambiguity", "cross")
 }
 STAGES = {
     **yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"],
-    **yaml.safe_load((REPOSITORY / "studies" / "cross" / "dvc.yaml").read_text())["stages"],
+    **STUDIES["cross"],
+    "ambiguity": STUDIES["ambiguity"]["ambiguity"],
 }
 
 
@@ -130,11 +136,23 @@ def test_stages_depend_on_the_code_that_they_import(stage: str) -> None:
 
 
 def test_readings_are_made_as_arms_are() -> None:
-    study = yaml.safe_load((REPOSITORY / "studies" / "ambiguity" / "dvc.yaml").read_text())
     for stage in ("train", "embed", "evaluate"):
-        arm, reading = STAGES[stage], study["stages"][stage]
+        arm, reading = STAGES[stage], STUDIES["ambiguity"][stage]
         as_arm = yaml.safe_dump(reading["deps"]).replace("readings/", "")
         assert (
             yaml.safe_load(as_arm.replace("reading-${item.reading}", "${item.arm}")) == arm["deps"]
         )
         assert reading["cmd"] == arm["cmd"].replace("${item.arm}", "reading-${item.reading}")
+
+
+def test_a_page_waits_for_every_crossed_result() -> None:
+    (result,) = STAGES["cross"]["outs"]
+    (path,) = result
+    assert path.split("/")[0] in STAGES["cross_table"]["deps"]
+
+
+def test_archives_are_no_part_of_what_stages_depend_on() -> None:
+    archive = "data/raw/mars/bbox_train.zip"
+    command = [sys.executable, "-m", "dvc", "check-ignore", archive, "data/mars/index.json"]
+    told = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert told.stdout.split() == [archive], told.stderr

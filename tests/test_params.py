@@ -397,3 +397,16 @@ def test_files_that_are_no_parameters_are_refused(tmp_path: Path, text: str) -> 
 def test_missing_file_says_where_to_run(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="run from the repository's root"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_readings_need_the_arm_that_they_are_readings_of(tmp_path: Path) -> None:
+    arms = ["baseline", "cmmanet-restricted"]
+    files = plans(load_params(changed(tmp_path, sampler="restricted", arms=arms)))
+    assert not [name for name in files if "reading-" in name]
+    assert files["readings.json"].model_dump()["readings"] == ()
+
+
+def test_a_reading_may_take_another_sampler(tmp_path: Path) -> None:
+    readings = {"chunks": {"sampling": {"kind": "restricted"}}}
+    plan = plans(load_params(changed(tmp_path, readings=readings)))["synthetic/reading-chunks.json"]
+    assert plan.model_dump()["sampling"] == {"kind": "restricted"}

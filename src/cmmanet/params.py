@@ -496,6 +496,8 @@ def resolve_reading(params: Params, dataset: Dataset, reading: str) -> ArmPlan:
     for key in changes:
         if key != "sampling" and key not in Recipe.model_fields:
             raise ParamsError(f"{named}.{key}: not a key of a recipe, nor `sampling`")
+    if "kind" in changes.get("sampling", {}):
+        plan["sampling"] = {}  # another sampler: the arm's own keys mean nothing to it
     try:
         return ArmPlan.model_validate(_merge(plan, {**changes, "arm": f"{READING}{reading}"}))
     except ValidationError as error:
@@ -516,7 +518,7 @@ def plans(params: Params) -> dict[str, BaseModel]:
         "readings.json": ReadingsPlan(
             datasets=params.datasets,
             arm=PAPER_ARM,
-            readings=tuple(params.readings),
+            readings=_readings(params),
             distance=params.evaluate.distance,
             test_frames=params.evaluate.test_frames,
         ),
@@ -538,10 +540,15 @@ def plans(params: Params) -> dict[str, BaseModel]:
         )
         for arm in params.arms:
             files[f"{dataset}/{arm}.json"] = resolve_arm(params, dataset, arm)
-        for reading in params.readings:
+        for reading in _readings(params):
             plan = resolve_reading(params, dataset, reading)
             files[f"{dataset}/{plan.arm}.json"] = plan
     return files
+
+
+def _readings(params: Params) -> tuple[str, ...]:
+    """The readings; none without the arm that they are readings of."""
+    return tuple(params.readings) if PAPER_ARM in params.arms else ()
 
 
 def _recipe(params: Params, dataset: Dataset) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from cmmanet.evaluation.uncertainty import (
     Floats,
     Gain,
     Variance,
+    fixed_variance,
     gain_on_one_split,
     gain_over_splits,
     identity_bootstrap,
@@ -226,8 +227,8 @@ def test_gain_on_one_split_by_hand() -> None:
     gains, pid = clustered(4, 5, 12)
     gains += 2 * gains[:1]
     people = naive_identity_variance(gains, pid)
-    judged = gain_on_one_split(gains, pid, Variance(0.03, 8))
-    training = 2 * 0.03 / 5
+    judged = gain_on_one_split(gains, pid, Variance(0.3, 8))
+    training = 2 * 0.3 / 5
     degrees = (people + training) ** 2 / (people**2 / 11 + training**2 / 8)
     assert people > 0
     assert judged.gain == pytest.approx(gains.mean())
@@ -235,6 +236,29 @@ def test_gain_on_one_split_by_hand() -> None:
     half_width = stats.t.ppf(0.975, degrees) * math.sqrt(people + training)
     assert judged.half_width == pytest.approx(half_width)
     assert judged.resolved is bool(abs(judged.gain) > half_width)
+
+
+def test_fixed_variance_is_what_the_bootstrap_finds() -> None:
+    gains, pid = clustered(6, 3, 200)
+    draws = identity_bootstrap(gains.mean(0, keepdims=True), pid, draws=20_000, seed=1)
+    fixed = fixed_variance(gains, pid)
+    assert fixed.degrees == 199
+    assert fixed.value == pytest.approx(draws.var(), rel=0.05)
+    assert fixed_variance(gains[:, pid == pid[0]], pid[pid == pid[0]]).degrees == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_other_trainings_make_no_gain_surer_than_people_alone(seed: int) -> None:
+    gains, pid = clustered(seed, 2, 30)
+    judged = gain_on_one_split(gains, pid, Variance(1e-6, 5))
+    alone = stats.t.ppf(0.975, 29) * math.sqrt(fixed_variance(gains, pid).value)
+    assert judged.half_width is not None and judged.half_width >= alone * (1 - 1e-12)
+    # Where neither term says much, as two trials that disagree on everybody have it.
+    opposite = np.stack([gains[0], -gains[0]]) + gains[1] / 2
+    assert naive_identity_variance(opposite, pid) < fixed_variance(opposite, pid).value
+    judged = gain_on_one_split(opposite, pid, Variance(1e-6, 5))
+    alone = stats.t.ppf(0.975, 29) * math.sqrt(fixed_variance(opposite, pid).value)
+    assert (judged.half_width, judged.degrees) == (pytest.approx(alone), 29)
 
 
 @pytest.mark.parametrize("step", [-0.1, 0.3])

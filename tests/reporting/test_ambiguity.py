@@ -182,3 +182,15 @@ def test_without_readings_the_scorings_are_left(made_up: SimpleNamespace) -> Non
     assert_well_formed(page, 2)
     assert len(tables_of(page)["MARS / Trained otherwise"]) == 2
     assert len(tables_of(page)["MARS / Scored otherwise"]) == 6
+
+
+def test_a_reading_that_the_recipe_has_anyway_is_told_as_such(made_up: SimpleNamespace) -> None:
+    inputs = make_inputs(made_up, ["mars"])
+    _, results, trained, _ = inputs
+    results["mars", "reading-eq7"]["config"] = copy.deepcopy(results["mars", OURS]["config"])
+    results["mars", "reading-eq7"]["config"]["arm"] = "reading-eq7"
+    steps = trained["mars"]["steps"]
+    trained["mars"]["steps"] = [step for step in steps if step["after"] != "reading-eq7"]
+    row = tables_of(render_ambiguity(*inputs))["MARS / Trained otherwise"][2]
+    assert row[:2] == ["`eq7`", "as this recipe has it"]
+    assert [row[3], *row[5:]] == ["–", "–", "–"]

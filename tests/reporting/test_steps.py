@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reporting.pages import tables_of
 
-from cmmanet.reporting.published import load_published
+from cmmanet.reporting.published import load_published, planned_steps
 from cmmanet.reporting.results import Gain, planned
 from cmmanet.reporting.steps import (
     own_steps,
-    planned_steps,
     published_steps,
     sureness,
     verdict,

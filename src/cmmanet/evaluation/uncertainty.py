@@ -48,7 +48,7 @@ class Variance(NamedTuple):
     """
 
     value: float
-    degrees: int
+    degrees: float
 
 
 class Gain(NamedTuple):
@@ -160,16 +160,35 @@ def identity_variance(gains: npt.ArrayLike, pid: npt.ArrayLike) -> Variance:
     Raises:
         ValueError: as `identity_bootstrap`, for what applies.
     """
-    gains = _finite("gains", gains, "T", "Q")
-    trials = len(gains)
-    sums, queries = _by_identity(gains, pid)
-    people = len(queries)
+    influence = _influence(gains, pid)
+    trials, people = influence.shape
     if trials == 1 or people == 1:
         return Variance(np.nan, 0)
-    influence = (sums - gains.mean(1, keepdims=True) * queries) / queries.sum()
     covariances = np.square(influence.sum(0)).sum() - np.square(influence).sum()
     value = covariances / (trials * (trials - 1)) * people / (people - 1)
     return Variance(max(0.0, float(value)), people - 1)
+
+
+def fixed_variance(gains: npt.ArrayLike, pid: npt.ArrayLike) -> Variance:
+    """Estimate the variance of the gain, averaged over trials, under a new choice of people alone.
+
+    The trainings are taken as they are: what a bootstrap over identities of that mean gives.
+
+    Args:
+        gains: [T, Q], of one arm over another in the same trial.
+        pid: integers [Q], of whom each query is.
+
+    Returns:
+        With P - 1 degrees of freedom for P people.
+
+    Raises:
+        ValueError: as `identity_bootstrap`, for what applies.
+    """
+    influence = _influence(gains, pid)
+    people = influence.shape[1]
+    if people == 1:
+        return Variance(np.nan, 0)
+    return Variance(float(np.square(influence.mean(0)).sum()) * people / (people - 1), people - 1)
 
 
 def gain_on_one_split(gains: npt.ArrayLike, pid: npt.ArrayLike, training: Variance) -> Gain:
@@ -177,7 +196,9 @@ def gain_on_one_split(gains: npt.ArrayLike, pid: npt.ArrayLike, training: Varian
 
     The variance is `identity_variance` + 2·s²/T, s² being `training`; its degrees of freedom are
     Satterthwaite's. (Hillis leaves out the first term's own uncertainty, which for hundreds of
-    people is next to none.)
+    people is next to none.) Few trials often make both terms come out too low together; other
+    trainings and people can move the gain no less than other people alone do, so that the
+    half-width is at least that of `fixed_variance`.
 
     Args:
         gains: [T, Q], of one arm over another in the same trial.
@@ -188,11 +209,16 @@ def gain_on_one_split(gains: npt.ArrayLike, pid: npt.ArrayLike, training: Varian
         ValueError: as `identity_bootstrap`, for what applies.
     """
     gains = _finite("gains", gains, "T", "Q")
-    return _judge(
-        float(gains.mean()),
-        identity_variance(gains, pid),
-        Variance(2 * training.value / len(gains), training.degrees),
-    )
+    gain = float(gains.mean())
+    redrawn = Variance(2 * training.value / len(gains), training.degrees)
+    both = _judge(gain, identity_variance(gains, pid), redrawn)
+    if both.half_width is None:
+        return both
+    alone = fixed_variance(gains, pid)
+    half_width = _half_width(alone)
+    if half_width <= both.half_width:
+        return both
+    return Gain(gain, half_width, float(alone.degrees), abs(gain) > half_width)
 
 
 def gain_over_splits(gains: npt.ArrayLike, training: Variance, *, test_to_train: float) -> Gain:
@@ -227,8 +253,20 @@ def _judge(gain: float, *parts: Variance) -> Gain:
         return Gain(gain, None, None, None)
     variance = sum(part.value for part in parts)
     degrees = variance**2 / sum(part.value**2 / part.degrees for part in parts)
-    half_width = float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * variance**0.5
+    half_width = _half_width(Variance(variance, degrees))
     return Gain(gain, half_width, degrees, abs(gain) > half_width)
+
+
+def _half_width(variance: Variance) -> float:
+    return float(stdtrit(variance.degrees, (1 + CONFIDENCE) / 2) * np.sqrt(variance.value))
+
+
+def _influence(gains: npt.ArrayLike, pid: npt.ArrayLike) -> Floats:
+    """Give what each person adds to each trial's mean gain [T, P], linearised; rows sum to 0."""
+    gains = _finite("gains", gains, "T", "Q")
+    sums, queries = _by_identity(gains, pid)
+    centred = sums - gains.mean(1, keepdims=True) * queries
+    return np.asarray(centred / queries.sum())
 
 
 def _finite(name: str, array: npt.ArrayLike, *axes: str) -> Floats:

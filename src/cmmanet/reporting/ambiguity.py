@@ -89,9 +89,12 @@ def _trained(
         if arm == first:
             rows.append([f"`{arm}`", "the default", r1, DASH, mean_ap, DASH, DASH])
         else:
+            name = f"`{arm.removeprefix(READING)}`"
             what = ", ".join(changes(arms[first]["config"], result["config"]))
-            name = arm.removeprefix(READING)
-            rows.append([f"`{name}`", what, r1, *_gained(gains[arm], mean_ap)])
+            if what:
+                rows.append([name, what, r1, *_gained(gains[arm], mean_ap)])
+            else:
+                rows.append([name, "as this recipe has it", r1, DASH, mean_ap, DASH, DASH])
     return rows
 
 

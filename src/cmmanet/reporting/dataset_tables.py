@@ -12,8 +12,8 @@ from cmmanet.reporting.conditions import (
     reranked_with,
     trial_name,
 )
-from cmmanet.reporting.paper_tables import PARTIAL, own_arms, steps_to_own
-from cmmanet.reporting.published import Paper
+from cmmanet.reporting.paper_tables import PARTIAL, steps_to_own
+from cmmanet.reporting.published import Paper, own_arms
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.steps import own_steps, sureness
 from cmmanet.reporting.warned import warned
@@ -49,7 +49,7 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
 
 def _comparisons(dataset: str, plan: Planned, paper: Paper) -> list[str]:
     """The paper's two questions, which component and which sampling, on another dataset."""
-    arms, own = plan.results[dataset], own_arms(plan, paper)
+    arms, own = plan.results[dataset], own_arms(plan.arms)
     components, sampling = paper.tables["IV"], paper.tables["III"]
     compared = {arm: arms[arm] for arm in [*components.arms, *own] if arm in arms}
     sampled = {arm: arms[arm] for arm in sampling.arms if arm in arms}

@@ -6,7 +6,7 @@ from cmmanet.evaluation.metrics import METRICS, Scoring
 from cmmanet.params import PAPER_SAMPLER
 from cmmanet.reporting.cells import DASH, against, escape, measured, paragraph, table
 from cmmanet.reporting.conditions import conditions
-from cmmanet.reporting.published import HEADLINE, Paper, Row, Table
+from cmmanet.reporting.published import HEADLINE, Paper, Row, Table, own_arms
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark
 from cmmanet.reporting.steps import own_steps, published_steps, sureness
@@ -19,7 +19,7 @@ PARTIAL = (
 
 def paper_table(published: Table, plan: Planned, paper: Paper) -> str:
     """One table of the paper with the measured rows, and what those depend on."""
-    own = own_arms(plan, paper) if _has_components(published) else []
+    own = own_arms(plan.arms) if _has_components(published) else []
     parts = [
         f"## Table {published.number}. {published.title}",
         paragraph(escape(published.legend)),
@@ -41,13 +41,6 @@ def paper_table(published: Table, plan: Planned, paper: Paper) -> str:
         else:
             parts.append(f"{title(dataset)} was not run: it is not in `datasets` of params.yaml.")
     return "\n\n".join(part for part in parts if part)
-
-
-def own_arms(plan: Planned, paper: Paper) -> list[str]:
-    """The user's arms that reproduce no row of the paper."""
-    known = {arm for published in paper.tables.values() for arm in published.arms}
-    planned_arms = dict.fromkeys(arm for arms in plan.results.values() for arm in arms)
-    return [arm for arm in planned_arms if arm not in known]
 
 
 def steps_to_own(plan: Planned, own: list[str]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 The numbers live in ``published.yaml`` beside this file. Nothing here is measured.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -114,6 +115,19 @@ def load_published() -> Paper:
         notes=raw["notes"],
         slips=tuple(raw["slips"]),
     )
+
+
+def own_arms(arms: Iterable[str]) -> list[str]:
+    """The user's arms that reproduce no row of the paper."""
+    known = {arm for table in load_published().tables.values() for arm in table.arms}
+    return [arm for arm in dict.fromkeys(arms) if arm not in known]
+
+
+def planned_steps(arms: Sequence[str], headline: str) -> list[tuple[str, str]]:
+    """The steps that a report judges: the paper's, and from the headline to the user's own arms."""
+    steps = [step for table in load_published().tables.values() for step in table.steps]
+    steps += [(headline, arm) for arm in own_arms(arms) if arm != headline]
+    return [step for step in dict.fromkeys(steps) if set(step) <= set(arms)]
 
 
 def _setting(raw: dict[str, Any]) -> Setting:

@@ -149,12 +149,26 @@ class Planned:
     results: dict[str, dict[str, ArmResult]]
     comparisons: dict[str, Comparison]
 
+    @property
+    def arms(self) -> list[str]:
+        """The plan's arms, the same on every dataset."""
+        return list(next(iter(self.results.values())))
+
     def gain(self, dataset: str, before: str, after: str, metric: str) -> Gain | None:
-        """What a step was found to bring; None if one of its arms was not run."""
-        for step in self.comparisons[dataset]["steps"] if dataset in self.comparisons else []:
+        """What a step was found to bring; None if one of its arms was not run.
+
+        Raises:
+            ValueError: the comparison is of other arms than the plan's.
+        """
+        if not {before, after} <= self.results.get(dataset, {}).keys():
+            return None
+        for step in self.comparisons[dataset]["steps"]:
             if (step["before"], step["after"]) == (before, after):
                 return step["metrics"][metric]
-        return None
+        raise ValueError(
+            f"comparisons/{dataset}.json knows no step from {before} to {after}: "
+            f"run the stage compare {dataset} again"
+        )
 
 
 def title(dataset: str) -> str:

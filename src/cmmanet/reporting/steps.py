@@ -1,25 +1,17 @@
 """Which differences between arms the trials resolve, beside what the paper says of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from cmmanet.evaluation.metrics import METRICS
 from cmmanet.reporting.cells import DASH, paragraph, percent, signed, table
-from cmmanet.reporting.published import Column, Table, load_published
-from cmmanet.reporting.results import Comparison, Gain, Planned, title
+from cmmanet.reporting.published import Column, Table
+from cmmanet.reporting.results import Comparison, Gain, Planned, is_partial, title
+from cmmanet.reporting.settings import deviation_mark
 
 NO_TELLING = (
     "No telling: there are too few trainings or people to judge by (one trial, or a spread with "
     "fewer than 3 degrees of freedom), or the trainings show no spread at all."
 )
-
-
-def planned_steps(arms: Sequence[str], headline: str) -> list[tuple[str, str]]:
-    """The steps that a report judges: the paper's, and from the headline to the user's own arms."""
-    paper = load_published()
-    steps = [step for published in paper.tables.values() for step in published.steps]
-    known = {arm for published in paper.tables.values() for arm in published.arms}
-    steps += [(headline, arm) for arm in arms if arm not in known | {headline}]
-    return [step for step in dict.fromkeys(steps) if set(step) <= set(arms)]
 
 
 def published_steps(published: Table, plan: Planned) -> str:
@@ -108,6 +100,6 @@ def _measured(
     gain = plan.gain(column.dataset, before, after, column.metric)
     if gain is None:
         return "not run", DASH
-    if any(result["partial"] for result in plan.results[column.dataset].values()):
-        return with_half_width(gain), verdict(gain)
-    return with_half_width(gain), verdict(gain, difference)
+    arms = [plan.results[column.dataset][arm] for arm in (before, after)]
+    comparable = not is_partial(arms) and not any(map(deviation_mark, arms))
+    return with_half_width(gain), verdict(gain, difference if comparable else None)
