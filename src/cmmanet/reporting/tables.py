@@ -54,8 +54,9 @@ READING = (
     "a tilde proves no difference.",
     "**+1.2 ± 0.9, resolved**: the gain from one arm to another, and half of its 95 % interval. It "
     "is taken query by query and trial by trial. Where all trials answer the same queries it "
-    "covers other trainings and other people (Obuchowski and Rockette 1995, Hillis 2007); where "
-    "each trial is a random split it is Nadeau and Bengio's corrected resampled t (2003). "
+    "covers other trainings and other people (Obuchowski and Rockette 1995, Hillis 2007), and is "
+    "never shorter than other people alone make it; where each trial is a random split it is "
+    "Nadeau and Bengio's corrected resampled t (2003). "
     "Resolved: the interval leaves out zero. The paper's lies outside: the published gain is not "
     f"in the interval. {NO_TELLING} The spread of trainings is pooled over all arms; nothing is "
     "corrected for the number of steps. Arms are ranked by nothing else.",
