@@ -84,8 +84,10 @@ def reranked_distances(
         raise ValueError(f"weight is the base distance's share, from 0 to 1, not {weight}")
     prepared = prepare(query, gallery, distance)
     queries = len(query)
-    distinct, kind = _distinct(torch.cat([prepared.query, prepared.gallery]))
+    together = torch.cat([prepared.query, prepared.gallery])
     del prepared
+    distinct, kind = _distinct(together)
+    del together
     places = min(max(k1 + 1, k2), len(kind))
     near = _nearest(distinct, places, int(kind[:queries].max()) + 1, chunk)
     lists = _lists(near, kind, places, chunk).cpu().numpy()
