@@ -49,7 +49,7 @@ def compare_scorings(dataset: str, arm: str, scoring: Scoring) -> dict[str, Any]
         if len(table) == len(own):
             pair = {str(scoring): own, str(other): table}
             compared = compare(pair, [(str(scoring), str(other))], test_to_train=ratio)
-            steps += _content(compared, scoring, ratio)["steps"]
+            steps += _steps(compared)
     return {"scoring": str(scoring), "steps": steps}
 
 
@@ -80,15 +80,19 @@ def _content(compared: Comparison, scoring: Scoring, ratio: float | None) -> dic
             }
             for metric, variance in compared.training.items()
         },
-        "steps": [
-            {
-                "before": before,
-                "after": after,
-                "metrics": {metric: gain._asdict() for metric, gain in gains.items()},
-            }
-            for (before, after), gains in compared.gains.items()
-        ],
+        "steps": _steps(compared),
     }
+
+
+def _steps(compared: Comparison) -> list[dict[str, Any]]:
+    return [
+        {
+            "before": before,
+            "after": after,
+            "metrics": {metric: gain._asdict() for metric, gain in gains.items()},
+        }
+        for (before, after), gains in compared.gains.items()
+    ]
 
 
 def _queries(dataset: str, arm: str, scoring: Scoring) -> pd.DataFrame:

@@ -84,8 +84,12 @@ def compare(
     trials = len(np.unique(trial))
     steps = list(steps)
     comparison = Comparison(len(pid), len(np.unique(pid)), trials, {}, {}, {})
-    for metric in METRICS:
-        values = {arm: _values(table, metric) for arm, table in tables.items()}
+    by_metric = {
+        metric: {arm: _values(table, metric) for arm, table in tables.items()} for metric in METRICS
+    }
+    if test_to_train is None:
+        comparison.intervals.update(_over_people(by_metric, pid, trials))
+    for metric, values in by_metric.items():
         means = np.array(
             [[v[trial == t].mean() for t in np.unique(trial)] for v in values.values()]
         )
@@ -93,8 +97,6 @@ def compare(
         comparison.training[metric] = training
         if test_to_train is None:
             shaped = {arm: v.reshape(trials, -1) for arm, v in values.items()}
-            for arm, interval in _over_people(shaped, pid).items():
-                comparison.intervals.setdefault(arm, {})[metric] = interval
             gains = {
                 (before, after): gain_on_one_split(shaped[after] - shaped[before], pid, training)
                 for before, after in steps
@@ -121,9 +123,13 @@ def _values(table: pd.DataFrame, metric: str) -> Floats:
 
 
 def _over_people(
-    values: Mapping[str, Floats], pid: npt.NDArray[np.integer]
-) -> dict[str, tuple[float, float]]:
-    """The interval of each arm's mean over its trials."""
-    means = np.array([of_arm.mean(0) for of_arm in values.values()])
-    low, high = percentile_interval(identity_bootstrap(means, pid, draws=DRAWS, seed=SEED))
-    return {arm: (float(low[i]), float(high[i])) for i, arm in enumerate(values)}
+    by_metric: Mapping[str, Mapping[str, Floats]], pid: npt.NDArray[np.integer], trials: int
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """The interval of each arm's mean over its trials; all arms and metrics share the draws."""
+    cells = [(arm, metric) for metric, values in by_metric.items() for arm in values]
+    means = [by_metric[metric][arm].reshape(trials, -1).mean(0) for arm, metric in cells]
+    draws = identity_bootstrap(np.array(means), pid, draws=DRAWS, seed=SEED)
+    intervals: dict[str, dict[str, tuple[float, float]]] = {}
+    for (arm, metric), low, high in zip(cells, *percentile_interval(draws), strict=True):
+        intervals.setdefault(arm, {})[metric] = (float(low), float(high))
+    return intervals

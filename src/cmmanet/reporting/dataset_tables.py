@@ -12,8 +12,8 @@ from cmmanet.reporting.conditions import (
     reranked_with,
     trial_name,
 )
-from cmmanet.reporting.paper_tables import PARTIAL, steps_to_own
-from cmmanet.reporting.published import Paper, own_arms
+from cmmanet.reporting.paper_tables import PARTIAL
+from cmmanet.reporting.published import Paper, own_arms, steps_to_own
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.steps import own_steps, sureness
 from cmmanet.reporting.warned import warned
@@ -53,7 +53,7 @@ def _comparisons(dataset: str, plan: Planned, paper: Paper) -> list[str]:
     components, sampling = paper.tables["IV"], paper.tables["III"]
     compared = {arm: arms[arm] for arm in [*components.arms, *own] if arm in arms}
     sampled = {arm: arms[arm] for arm in sampling.arms if arm in arms}
-    steps = [*components.steps, *steps_to_own(plan, own)]
+    steps = [*components.steps, *steps_to_own(own, plan.headline)]
     return [
         *_comparison("Component analysis", dataset, compared, components.arms, steps, plan),
         *_comparison("Sampling", dataset, sampled, sampling.arms, sampling.steps, plan),

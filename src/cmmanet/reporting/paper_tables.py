@@ -6,7 +6,7 @@ from cmmanet.evaluation.metrics import METRICS, Scoring
 from cmmanet.params import PAPER_SAMPLER
 from cmmanet.reporting.cells import DASH, against, escape, measured, paragraph, table
 from cmmanet.reporting.conditions import conditions
-from cmmanet.reporting.published import HEADLINE, Paper, Row, Table, own_arms
+from cmmanet.reporting.published import HEADLINE, Paper, Row, Table, own_arms, steps_to_own
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark
 from cmmanet.reporting.steps import own_steps, published_steps, sureness
@@ -41,11 +41,6 @@ def paper_table(published: Table, plan: Planned, paper: Paper) -> str:
         else:
             parts.append(f"{title(dataset)} was not run: it is not in `datasets` of params.yaml.")
     return "\n\n".join(part for part in parts if part)
-
-
-def steps_to_own(plan: Planned, own: list[str]) -> list[tuple[str, str]]:
-    """The steps from the headline to each of the user's arms."""
-    return [(plan.headline, arm) for arm in own if arm != plan.headline]
 
 
 def _has_components(published: Table) -> bool:
@@ -140,7 +135,7 @@ def _notes(published: Table, plan: Planned, dataset: str, own: list[str]) -> lis
         return [f"None of this table's arms was run on {title(dataset)}."]
     with_map = any(column.metric == "map" for column in published.columns)
     notes = [
-        own_steps(plan, dataset, steps_to_own(plan, own)),
+        own_steps(plan, dataset, steps_to_own(own, plan.headline)),
         sureness(dataset, plan.comparisons[dataset]) if published.steps else "",
         conditions(shown, plan.scoring, with_map=with_map),
     ]

@@ -123,10 +123,15 @@ def own_arms(arms: Iterable[str]) -> list[str]:
     return [arm for arm in dict.fromkeys(arms) if arm not in known]
 
 
+def steps_to_own(own: Iterable[str], headline: str) -> list[tuple[str, str]]:
+    """The steps from the headline to each of the user's arms."""
+    return [(headline, arm) for arm in own if arm != headline]
+
+
 def planned_steps(arms: Sequence[str], headline: str) -> list[tuple[str, str]]:
     """The steps that a report judges: the paper's, and from the headline to the user's own arms."""
     steps = [step for table in load_published().tables.values() for step in table.steps]
-    steps += [(headline, arm) for arm in own_arms(arms) if arm != headline]
+    steps += steps_to_own(own_arms(arms), headline)
     return [step for step in dict.fromkeys(steps) if set(step) <= set(arms)]
 
 
