@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from cmmanet.frames.index import load_tracklets, open_store
-from cmmanet.params import EvaluatePlan, TestFrames
+from cmmanet.params import EvaluatePlan
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
+from pipeline.dataset import open_dataset
 from pipeline.provenance import code
 from pipeline.scores import over_trials, protocol, reranking_of, score_split
 from pipeline.trained import load_trained
@@ -28,14 +28,10 @@ def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:
 def _crossed(source: str, arm: str, target: str) -> dict[str, Any]:
     evaluated = code()
     plan = workspace.read_plan(EvaluatePlan, "evaluate.json")
-    data = workspace.data_folder(target)
-    trials = workspace.read_json(data / "trials.json", f"split {target}")
-    index = workspace.read_json(data / "index.json", f"index {target}")
-    tracklets = load_tracklets(data)
+    opened = open_dataset(target)
+    trials, tracklets, store = opened.trials, opened.tracklets, opened.open_frames()
     splits = [trials["splits"][number] for number in dict.fromkeys(trials["trials"])]
     rows = sorted({row for split in splits for row in (*split["query"], *split["gallery"])})
-    raw = workspace.raw_folder() / index["folder"]
-    store = open_store(data, [raw / name for name in index["archives"]])
     trained_on = workspace.read_json(
         workspace.data_folder(source) / "index.json", f"index {source}"
     )
@@ -48,12 +44,9 @@ def _crossed(source: str, arm: str, target: str) -> dict[str, Any]:
         trained = load_trained(run_folder)
         title = f"{source} {arm} {run_folder.name} on {target}"
         embeddings, used = trained.embed(store, tracklets, rows, title)
-        features: dict[TestFrames, Any] = {
-            "dense": embeddings.dense,
-            "chunk_first": embeddings.chunk_first,
-        }
         of_splits = [
-            score_split(features, rows, tracklets, split, reranking_of(plan)) for split in splits
+            score_split(embeddings.features, rows, tracklets, split, reranking_of(plan))
+            for split in splits
         ]
         summaries = [{str(s): r.summary() for s, r in scores.items()} for scores in of_splits]
         scored.append({"trial": trained.record["trial"], "metrics": _over_splits(summaries)})
@@ -65,7 +58,7 @@ def _crossed(source: str, arm: str, target: str) -> dict[str, Any]:
         "source": source,
         "target": target,
         "arm": arm,
-        "partial": index["partial"],
+        "partial": opened.index["partial"],
         "source_partial": trained_on["partial"],
         "protocol": protocol(trials, tracklets),
         "splits": len(splits),

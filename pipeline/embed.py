@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from cmmanet.frames.archive import hash_file
-from cmmanet.frames.index import load_tracklets, open_store
+from cmmanet.frames.archive import FrameStore
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
-from pipeline.embeddings import Source, write_embeddings
+from pipeline.dataset import Dataset, open_dataset
+from pipeline.embeddings import source_of, write_embeddings
 from pipeline.trained import load_trained
 
 
@@ -29,26 +28,24 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
 
 
 def _embed_arm(dataset: str, arm: str, folder: Path) -> None:
-    data = workspace.data_folder(dataset)
-    trials = workspace.read_json(data / "trials.json", f"split {dataset}")
-    index = workspace.read_json(data / "index.json", f"index {dataset}")
-    for trial, split in enumerate(trials["trials"]):
-        rows = trials["splits"][split]
+    opened = open_dataset(dataset)
+    store = opened.open_frames()
+    for trial, split in enumerate(opened.trials["trials"]):
+        rows = opened.trials["splits"][split]
         run_folder = workspace.run_folder(dataset, arm) / workspace.trial_name(trial)
         embedded = sorted(set(rows["query"]) | set(rows["gallery"]))
-        _embed_trial(data, index, run_folder, embedded, folder / f"{run_folder.name}.safetensors")
+        target = folder / f"{run_folder.name}.safetensors"
+        _embed_trial(opened, store, run_folder, embedded, target)
 
 
 def _embed_trial(
-    data: Path, index: dict[str, Any], run_folder: Path, rows: list[int], target: Path
+    opened: Dataset, store: FrameStore, run_folder: Path, rows: list[int], target: Path
 ) -> None:
     trained = load_trained(run_folder)
-    tracklets = load_tracklets(data)
-    raw = workspace.raw_folder() / index["folder"]
-    store = open_store(data, [raw / name for name in index["archives"]])
+    tracklets = opened.tracklets
     title = f"{trained.plan.dataset} {trained.plan.arm} {run_folder.name}"
     embeddings, used = trained.embed(store, tracklets, rows, title)
-    source = Source(trained.fingerprint, hash_file(data / "index.json"))
+    source = source_of(trained.fingerprint, opened.folder)
     write_embeddings(target, embeddings.dense, embeddings.chunk_first, rows, source, used)
     print(f"{title}: {len(rows):,} tracklets, {int(tracklets.length[rows].sum()):,} frames")
 

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from cmmanet.frames.archive import hash_file
 from cmmanet.params import TEST_FRAMES, TestFrames
-from pipeline import workspace
 
 
 class Source(NamedTuple):
@@ -35,9 +34,9 @@ class Stored(NamedTuple):
     environment: dict[str, Any]
 
 
-def source_of(run_folder: Path, data: Path) -> Source:
-    """The weights and the index as they are now."""
-    return Source(hash_file(run_folder / workspace.WEIGHTS), hash_file(data / "index.json"))
+def source_of(weights: str, data: Path) -> Source:
+    """Weights of this sha256, and the index as it is now."""
+    return Source(weights, hash_file(data / "index.json"))
 
 
 def write_embeddings(

@@ -11,10 +11,11 @@ import pyarrow as pa
 from cmmanet.datasets.tracklets import Split, Tracklets
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.ranking import Ranking
-from cmmanet.frames.index import load_tracklets
+from cmmanet.frames.archive import hash_file
 from cmmanet.params import EvaluatePlan
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, run
+from pipeline.dataset import open_dataset
 from pipeline.embeddings import read_embeddings, source_of
 from pipeline.provenance import code
 from pipeline.scores import over_trials, protocol, reranking_of, score_split
@@ -26,10 +27,8 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
     evaluated = code()
     plan = workspace.read_plan(EvaluatePlan, "evaluate.json")
     reranking = reranking_of(plan)
-    data = workspace.data_folder(dataset)
-    trials = workspace.read_json(data / "trials.json", f"split {dataset}")
-    index = workspace.read_json(data / "index.json", f"index {dataset}")
-    tracklets = load_tracklets(data)
+    opened = open_dataset(dataset)
+    trials, index, tracklets = opened.trials, opened.index, opened.tracklets
     tracker = Tracker()
     records, scored, embedded, queries = [], [], [], []
     for trial, number in enumerate(trials["trials"]):
@@ -37,7 +36,8 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
         run_folder = workspace.run_folder(dataset, arm) / name
         record = workspace.read_json(run_folder / "run.json", f"train {dataset} {arm}")
         path = workspace.embedding_folder(dataset, arm) / f"{name}.safetensors"
-        stored = read_embeddings(path, source_of(run_folder, data), f"embed {dataset} {arm}")
+        source = source_of(hash_file(run_folder / workspace.WEIGHTS), opened.folder)
+        stored = read_embeddings(path, source, f"embed {dataset} {arm}")
         split = trials["splits"][number]
         try:
             scores = score_split(stored.features, stored.rows, tracklets, split, reranking)
@@ -53,9 +53,9 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
                 "seed": record["seed"],
                 "mlflow_run": record["mlflow_run"],
                 "iterations": record["iterations"],
-                "train_seconds": record["train_seconds"],
                 # None where training did not record them.
                 "warnings": record.get("warnings"),
+                "cost": _cost(record, stored.environment),
                 "metrics": {str(scoring): ranking.summary() for scoring, ranking in scores.items()},
             }
         )
@@ -117,6 +117,22 @@ def _each_query(
     return pa.concat_tables(tables)
 
 
+def _cost(record: dict[str, Any], embedding: dict[str, Any]) -> dict[str, Any]:
+    """What a trial took."""
+    config, embedded = record["config"], embedding["cost"]
+    clips = config["batch"]["identities"] * config["batch"]["clips"]
+    return {
+        "parameters": record["cost"]["parameters"],
+        "multiply_adds": record["cost"]["multiply_adds"],
+        "train_frames": record["iterations"] * clips * config["clip"]["frames"],
+        "train_seconds": record["train_seconds"],
+        "train_peak_memory": record["cost"]["peak_memory"],
+        "embed_frames": embedded["frames"],
+        "embed_seconds": embedded["seconds"],
+        "embed_peak_memory": embedded["peak_memory"],
+    }
+
+
 def _named(metrics: dict[str, dict[str, float]], suffix: str = "") -> dict[str, float]:
     """Metrics by names that say how they were measured: cosine.dense.rank1."""
     return {
@@ -126,9 +142,7 @@ def _named(metrics: dict[str, dict[str, float]], suffix: str = "") -> dict[str, 
     }
 
 
-def _data(
-    index: dict[str, Any], tracklets: Tracklets, split: dict[str, list[int]]
-) -> dict[str, int | None]:
+def _data(index: dict[str, Any], tracklets: Tracklets, split: Split) -> dict[str, int | None]:
     """How much data there was; of several splits the first one's."""
     train, test = split["train"], sorted({*split["query"], *split["gallery"]})
     return {

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cmmanet.clips.dataset import ClipDataset
-from cmmanet.frames.index import FRAMES, TRACKLETS, load_tracklets, open_store
+from cmmanet.frames.index import FRAMES, TRACKLETS
 from cmmanet.params import ArmPlan
 from cmmanet.training.device import default_workers
 from cmmanet.training.logbook import Listener
@@ -17,6 +17,7 @@ from cmmanet.training.loop import SAVE_EVERY
 from cmmanet.training.processes import joined_processes
 from pipeline import workspace
 from pipeline.command import ArmName, DatasetName, exhausted, run
+from pipeline.dataset import Dataset, open_dataset
 from pipeline.identity import digest, identify
 from pipeline.resume import kept
 from pipeline.tracking import NO_RUN, Tracker
@@ -38,12 +39,8 @@ def main(
     checkpoint. `accelerate launch -m pipeline.train DATASET ARM` trains with several processes.
     """
     plan = workspace.read_plan(ArmPlan, f"{dataset}/{arm}.json")
-    data = workspace.data_folder(dataset)
-    trials = workspace.read_json(data / "trials.json", f"split {dataset}")
-    index = workspace.read_json(data / "index.json", f"index {dataset}")
-    clips = [
-        _clips(plan, data, index, trials["splits"][split]["train"]) for split in trials["trials"]
-    ]
+    opened = open_dataset(dataset)
+    data, clips = opened.folder, _clips(plan, opened)
     workers = default_workers() if workers is None else workers
     with joined_processes() as processes:
         job = ArmTraining(plan, clips, processes, workers, save_every)
@@ -52,7 +49,7 @@ def main(
             _follow(job, identity)
             return
         with workspace.locked(workspace.lock_folder(), f"train-{dataset}-{arm}", wait=False):
-            _lead(job, identity, data, partial=bool(index["partial"]))
+            _lead(job, identity, data, partial=bool(opened.index["partial"]))
 
 
 def _follow(job: ArmTraining, identity: Mapping[str, Any]) -> None:
@@ -135,18 +132,22 @@ def _lead(job: ArmTraining, identity: Mapping[str, Any], data: Path, *, partial:
             left.hand_over(target)
 
 
-def _clips(plan: ArmPlan, data: Path, index: dict[str, Any], rows: list[int]) -> ClipDataset:
-    folder = workspace.raw_folder() / index["folder"]
-    return ClipDataset(
-        open_store(data, [folder / name for name in index["archives"]]),
-        load_tracklets(data),
-        rows,
-        frames=plan.clip.frames,
-        height=plan.image.height,
-        width=plan.image.width,
-        flip=plan.clip.flip,
-        erase=plan.clip.erase,
-    )
+def _clips(plan: ArmPlan, opened: Dataset) -> list[ClipDataset]:
+    """What each trial trains on."""
+    store, trials = opened.open_frames(), opened.trials
+    return [
+        ClipDataset(
+            store,
+            opened.tracklets,
+            trials["splits"][split]["train"],
+            frames=plan.clip.frames,
+            height=plan.image.height,
+            width=plan.image.width,
+            flip=plan.clip.flip,
+            erase=plan.clip.erase,
+        )
+        for split in trials["trials"]
+    ]
 
 
 def _data_files(data: Path) -> tuple[Path, ...]:

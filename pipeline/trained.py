@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from cmmanet.training.device import (
     choose_precision,
     default_workers,
     describe_device,
+    peak_memory,
     precision_name,
 )
 from pipeline import workspace
@@ -41,11 +43,12 @@ class TrainedRun:
     def embed(
         self, store: FrameStore, tracklets: Tracklets, rows: Sequence[int], title: str
     ) -> tuple[Embeddings, dict[str, Any]]:
-        """Embed the tracklets in `rows`, with progress; and tell where that was done."""
+        """Embed the tracklets in `rows`, with progress; and tell where, and at what cost."""
         device = choose_device()
         precision = choose_precision(self.plan.precision, device)
         used = environment(describe_device(device), precision_name(precision))
         frames = int(tracklets.length[list(rows)].sum())
+        begun = time.monotonic()
         with counting(f"{title}: embedding, frames", frames) as told:
             embeddings = embed(
                 self.network,
@@ -60,7 +63,12 @@ class TrainedRun:
                 workers=default_workers(),
                 on_frames=told,
             )
-        return embeddings, {**used, "nondeterministic": embeddings.nondeterministic}
+        cost = {
+            "frames": frames,
+            "seconds": round(time.monotonic() - begun, 2),
+            "peak_memory": peak_memory(device),
+        }
+        return embeddings, {**used, "nondeterministic": embeddings.nondeterministic, "cost": cost}
 
 
 def load_trained(folder: Path) -> TrainedRun:

@@ -13,11 +13,17 @@ import safetensors.torch
 
 from cmmanet.clips.batches import short_tracklets
 from cmmanet.clips.dataset import ClipDataset
+from cmmanet.model.cost import cost_of
 from cmmanet.params import ArmPlan
 from cmmanet.reporting.pictures import contact_sheet
 from cmmanet.training.build import build_network
 from cmmanet.training.checkpoint import sync
-from cmmanet.training.device import choose_precision, describe_device, precision_name
+from cmmanet.training.device import (
+    choose_precision,
+    describe_device,
+    peak_memory,
+    precision_name,
+)
 from cmmanet.training.diagnosis import diagnose
 from cmmanet.training.logbook import Listener
 from cmmanet.training.loop import Trained, plan_epoch, train
@@ -112,6 +118,10 @@ def _train_into(
         "tracklets": len(clips),
         "short_tracklets": short,
         "warnings": signs,
+        "cost": {
+            **cost_of(trained.network, plan.image.height, plan.image.width)._asdict(),
+            "peak_memory": peak_memory(processes.device),
+        },
         "config": plan.model_dump(mode="json"),
         "environment": {
             **used,

@@ -53,6 +53,16 @@ VARIANTS = {
     "single_mam_con": ([4], 0.1),
     "multi_mam": ([3, 4], 0.0),
 }
+COST = {
+    "parameters": 11_500_000,
+    "multiply_adds": 310_000_000,
+    "train_frames": 5280,
+    "train_seconds": 21.3,
+    "train_peak_memory": 900_000_000,
+    "embed_frames": 3127,
+    "embed_seconds": 8.25,
+    "embed_peak_memory": 700_000_000,
+}
 CODE = {"commit": "abc1234def5678", "dirty": False, "date": "2026-11-22T16:00:00+00:00"}
 ENVIRONMENT = {
     "device": "NVIDIA H200",
@@ -167,7 +177,7 @@ def make_result(
                 "seed": trial,
                 "mlflow_run": "0" * 32,
                 "iterations": 110,
-                "train_seconds": 21.3,
+                "cost": COST,
                 "metrics": metrics,
             }
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
 from cmmanet.model.network import CMMANet
 from cmmanet.training.device import deterministic
+
+if TYPE_CHECKING:
+    from cmmanet.params import TestFrames
 
 # Frames that go through the network at a time, at most and across the bounds of tracklets:
 # memory does not depend on the longest one. Batches are of one size but for a frame, so that
@@ -34,6 +37,11 @@ class Embeddings(NamedTuple):
     dense: Tensor
     chunk_first: Tensor
     nondeterministic: list[str]
+
+    @property
+    def features(self) -> dict[TestFrames, Tensor]:
+        """The same by name."""
+        return {"dense": self.dense, "chunk_first": self.chunk_first}
 
 
 class _Frames(Dataset[Tensor]):

@@ -21,6 +21,19 @@ TITLES = {
 """The datasets this project knows, in the order in which the page lists them."""
 
 
+class TrialCost(TypedDict):
+    """What a trial took: seconds, frames, bytes, and the counts of `cmmanet.model.cost.Cost`."""
+
+    parameters: int
+    multiply_adds: int
+    train_frames: int
+    train_seconds: float
+    train_peak_memory: int
+    embed_frames: int
+    embed_seconds: float
+    embed_peak_memory: int
+
+
 class Trial(TypedDict):
     """One split or one seed; `metrics` has one entry for each `Scoring`, by its name.
 
@@ -33,6 +46,7 @@ class Trial(TypedDict):
     iterations: int
     metrics: dict[str, Metrics]
     warnings: NotRequired[dict[str, str] | None]
+    cost: NotRequired[TrialCost]
 
 
 class Data(TypedDict):

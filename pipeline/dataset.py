@@ -1,0 +1,47 @@
+"""A dataset as the stages index and split have left it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cmmanet.datasets.tracklets import Tracklets, Trials
+from cmmanet.frames.archive import FrameStore
+from cmmanet.frames.index import load_tracklets, open_store
+from pipeline import workspace
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is known of a dataset; its frames are opened only where they are read."""
+
+    folder: Path
+    index: dict[str, Any]
+    trials: Trials
+    tracklets: Tracklets
+
+    @property
+    def raw(self) -> Path:
+        """The folder of its archives."""
+        return workspace.raw_folder() / str(self.index["folder"])
+
+    def open_frames(self) -> FrameStore:
+        """Open the archives.
+
+        Raises:
+            FileNotFoundError: if one is no longer there.
+        """
+        return open_store(self.folder, [self.raw / name for name in self.index["archives"]])
+
+
+def open_dataset(dataset: str) -> Dataset:
+    """Read a dataset's index and trials.
+
+    Raises:
+        FileNotFoundError: says which stage to run.
+    """
+    folder = workspace.data_folder(dataset)
+    trials = workspace.read_json(folder / "trials.json", f"split {dataset}")
+    index = workspace.read_json(folder / "index.json", f"index {dataset}")
+    return Dataset(folder, index, trials, load_tracklets(folder))

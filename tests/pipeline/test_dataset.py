@@ -1,0 +1,22 @@
+"""A dataset as later stages open it."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline import workspace
+from pipeline.dataset import open_dataset
+
+
+def test_index_trials_and_frames_of_a_dataset(project: Path) -> None:
+    opened = open_dataset("mars")
+    assert opened.folder == Path("data/mars")
+    assert opened.trials["protocol"] == "mars"
+    assert opened.raw == workspace.raw_folder() / "mars"
+    assert len(opened.open_frames().read(0)) > 0
+
+
+def test_what_is_not_there_names_its_stage(project: Path) -> None:
+    (project / "data" / "mars" / "trials.json").unlink()
+    with pytest.raises(FileNotFoundError, match="run the stage split mars"):
+        open_dataset("mars")
