@@ -9,7 +9,7 @@ import pandas as pd
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.occlusion import robustness
 from cmmanet.params import OcclusionPlan
-from cmmanet.reporting.occlusion import BASELINE, content, render_occlusion
+from cmmanet.reporting.occlusion import BASELINE, numbers, render_occlusion
 from cmmanet.reporting.occlusion_figure import occlusion_figure
 from pipeline import workspace
 from pipeline.command import run
@@ -28,7 +28,7 @@ def main() -> None:
     }
     queries = {arm: [_queries(level, arm, scoring) for level in plan.levels] for arm in plan.arms}
     planned = plan.model_dump(mode="json")
-    found = content(planned, results, robustness(queries, BASELINE))
+    found = numbers(planned, results, robustness(queries, BASELINE))
     page = workspace.REPORTS / "occlusion.md"
     workspace.write_bytes(workspace.REPORTS / "figures" / "occlusion.png", occlusion_figure(found))
     workspace.write_json(page.with_suffix(".json"), found)

@@ -112,3 +112,9 @@ def test_other_queries_are_refused_with_the_arm(change: str) -> None:
     tables["b"][1] = tables["b"][1].assign(**{change: tables["b"][1][change] + 1})
     with pytest.raises(ValueError, match="arm b was not scored on the same queries at every level"):
         robustness(tables, "baseline")
+
+
+def test_no_queries_are_refused() -> None:
+    tables = {arm: [table[:0] for table in levels] for arm, levels in made(6).items()}
+    with pytest.raises(ValueError, match="arm baseline has no query so scored"):
+        robustness(tables, "baseline")

@@ -14,7 +14,7 @@ from PIL import Image
 from reporting.pages import assert_well_formed, section, tables_of
 
 from cmmanet.evaluation.occlusion import robustness
-from cmmanet.reporting.occlusion import BASELINE, content, render_occlusion
+from cmmanet.reporting.occlusion import BASELINE, numbers, render_occlusion
 from cmmanet.reporting.occlusion_figure import occlusion_figure
 
 LEVELS = [0.0, 0.3, 0.6]
@@ -27,7 +27,7 @@ LOST = {BASELINE: 40, "single_mam": 40, "multi_mam": 60, OURS: 10}
 def made(
     made_up: SimpleNamespace, arms: list[str], trials: int = 3
 ) -> tuple[dict[str, Any], dict[tuple[float, str], Any], dict[str, Any]]:
-    """A plan, results, and what `content` makes of queries that each level takes more of."""
+    """A plan, results, and what `numbers` makes of queries that each level takes more of."""
     plan = {
         "render": {"occlusion": 0.25},
         "levels": LEVELS,
@@ -64,7 +64,7 @@ def made(
                 "frames": 1000,
                 "occluded": round(1010 * level),
             }
-    return plan, results, content(plan, results, robustness(queries, BASELINE))
+    return plan, results, numbers(plan, results, robustness(queries, BASELINE))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_one_training_or_no_baseline_tells_nothing(made_up: SimpleNamespace) -> 
 def test_the_page_says_how_the_networks_were_trained(inputs: tuple[Any, Any, Any]) -> None:
     page = render_occlusion(*inputs)
     first = section(page, "# What occlusion takes")
-    assert "trained once, with 25.0 % of frames occluded (data.synthetic.render.occlusion)" in first
+    assert "trained once, with 25 % of frames occluded (data.synthetic.render.occlusion)" in first
     text = " ".join(page.split())
     for fact in (
         "120 queries are of 60 people; trainings of one arm differ in their change by",

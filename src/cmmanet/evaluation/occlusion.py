@@ -68,13 +68,16 @@ def robustness(arms: Mapping[str, Sequence[pd.DataFrame]], baseline: str) -> Rob
         baseline: the arm that the others are held against; it may be missing.
 
     Raises:
-        ValueError: arms or levels that were not scored on the same queries, the arm named.
+        ValueError: no queries; an arm, named, that was not scored on the same queries everywhere.
     """
     tables = {
         arm: [table.sort_values(["trial", "query"]) for table in levels]
         for arm, levels in arms.items()
     }
-    keys = next(iter(tables.values()))[0][["trial", "query", "pid"]].to_numpy()
+    first = next(iter(tables))
+    keys = tables[first][0][["trial", "query", "pid"]].to_numpy()
+    if not len(keys):
+        raise ValueError(f"arm {first} has no query so scored: run the stage occlusion again")
     for arm, levels in tables.items():
         for table in levels:
             if not np.array_equal(table[["trial", "query", "pid"]].to_numpy(), keys):

@@ -18,7 +18,7 @@ BASELINE = "baseline"
 """The arm without attention."""
 
 
-def content(
+def numbers(
     plan: Mapping[str, Any], results: Mapping[tuple[float, str], Any], found: Robustness
 ) -> dict[str, Any]:
     """What reports/occlusion.json holds, all fractions; the page and the figure are made of it."""
@@ -62,7 +62,7 @@ def render_occlusion(
 ) -> str:
     """The page reports/occlusion.md.
 
-    From plan/occlusion.json, the results by (level, arm), and what `content` made of them.
+    From plan/occlusion.json, the results by (level, arm), and what `numbers` made of them.
     """
     scoring = Scoring(plan["distance"], plan["test_frames"])
     arms: dict[str, ArmResult] = {arm: results[plan["levels"][0], arm] for arm in plan["arms"]}
@@ -75,7 +75,7 @@ def render_occlusion(
             "and more frames, of queries and gallery alike, in which something passes before the "
             "person. People, poses, cameras and boxes are the same at every share; strangers and "
             "junk boxes are never occluded. "
-            f"The networks were trained once, with {percent(content['trained_at'])} % of frames "
+            f"The networks were trained once, with {100 * content['trained_at']:g} % of frames "
             "occluded (data.synthetic.render.occlusion), and are not trained again. Shares are "
             "those measured in the label maps, near what `occlusion` of params.yaml asks for; how "
             "much of the person is hidden in an occluded frame is left to chance."
@@ -109,7 +109,11 @@ def render_occlusion(
         ),
         _sureness(content),
         *warned(arms),
-        conditions(list(arms.values()), scoring, with_map=True),
+        conditions(
+            [results[level, arm] for level in plan["levels"] for arm in plan["arms"]],
+            scoring,
+            with_map=True,
+        ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -124,17 +128,19 @@ def _share(level: Mapping[str, Any]) -> str:
 
 
 def _question(arms: list[str]) -> str:
+    changes = "Changes are in points, their intervals over the choice of people."
     if BASELINE not in arms:
         return paragraph(
-            f"Whether attention helps cannot be told: `arms` of params.yaml has no `{BASELINE}`."
+            f"Whether attention helps cannot be told: `arms` of params.yaml has no `{BASELINE}`. "
+            + changes
         )
     return paragraph(
-        f"Does an arm lose less than `{BASELINE}`, which has no attention? Changes are in "
-        "points, their interval over the choice of people. *Over the baseline's* is an arm's "
-        "change less the baseline's, ± half of its 95 % interval over other trainings and other "
-        "people: positive where the arm loses less. Resolved means that the interval leaves out "
-        f"zero. {NO_TELLING} An arm that begins lower has less to lose: read the change beside "
-        "the first column above. Each arm is judged by itself, and nothing is corrected for that."
+        f"Does an arm lose less than `{BASELINE}`, which has no attention? {changes} *Over the "
+        "baseline's* is an arm's change less the baseline's, ± half of its 95 % interval over "
+        "other trainings and other people: positive where the arm loses less. Resolved means "
+        f"that the interval leaves out zero. {NO_TELLING} An arm that begins lower has less to "
+        "lose: read the change beside the first column above. Each arm is judged by itself, and "
+        "nothing is corrected for that."
     )
 
 
