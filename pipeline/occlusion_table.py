@@ -16,7 +16,7 @@ from pipeline.command import run
 
 
 def main() -> None:
-    """Write reports/occlusion.md, its numbers as JSON, and reports/figures/occlusion.png."""
+    """Write reports/occlusion.md, its numbers as JSON, and reports/occlusion.png."""
     plan = workspace.read_plan(OcclusionPlan, "occlusion.json")
     scoring = Scoring(plan.distance, plan.test_frames)
     results: dict[tuple[float, str], Any] = {
@@ -30,7 +30,7 @@ def main() -> None:
     planned = plan.model_dump(mode="json")
     found = numbers(planned, results, robustness(queries, BASELINE))
     page = workspace.REPORTS / "occlusion.md"
-    workspace.write_bytes(workspace.REPORTS / "figures" / "occlusion.png", occlusion_figure(found))
+    workspace.write_bytes(page.with_suffix(".png"), occlusion_figure(found))
     workspace.write_json(page.with_suffix(".json"), found)
     workspace.write_text(page, render_occlusion(planned, results, found))
     print(f"{page}: {len(plan.arms)} arms at {len(plan.levels)} shares of occluded frames")

@@ -147,7 +147,7 @@ def test_page_and_figure_show_every_arm_at_every_level(study: Path, draw_runs: D
     reports = study / "reports"
     page, numbers, figure = (
         (reports / name).read_bytes()
-        for name in ("occlusion.md", "occlusion.json", "figures/occlusion.png")
+        for name in ("occlusion.md", "occlusion.json", "occlusion.png")
     )
     shown = workspace.read_json(reports / "occlusion.json", "occlusion_table")
     assert [level["level"] for level in shown["levels"]] == LEVELS
@@ -162,7 +162,7 @@ def test_page_and_figure_show_every_arm_at_every_level(study: Path, draw_runs: D
     occlusion_table.main()
     assert (reports / "occlusion.md").read_bytes() == page
     assert (reports / "occlusion.json").read_bytes() == numbers
-    assert (reports / "figures/occlusion.png").read_bytes() == figure
+    assert (reports / "occlusion.png").read_bytes() == figure
 
 
 def test_what_cannot_be_done_is_told(study: Path) -> None:

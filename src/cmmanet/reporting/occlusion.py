@@ -81,7 +81,7 @@ def render_occlusion(
             "much of the person is hidden in an occluded frame is left to chance."
         ),
         *not_the_papers(arms),
-        "![R1 and mAP against the share of occluded frames](figures/occlusion.png)",
+        "![R1 and mAP against the share of occluded frames](occlusion.png)",
         paragraph(
             "Bars are 95 % intervals over the choice of people, and stand a little aside of one "
             "another to be seen. The upright line is the share that the networks were trained "
