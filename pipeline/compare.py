@@ -31,7 +31,7 @@ def compare_arms(
 ) -> dict[str, Any]:
     """What `compare` says of these arms, as reports read it."""
     queries = {arm: _queries(dataset, arm, scoring) for arm in arms}
-    ratio = _test_to_train(dataset)
+    ratio = people_ratio(dataset)
     return _content(compare(queries, steps, test_to_train=ratio), scoring, ratio)
 
 
@@ -42,7 +42,7 @@ def compare_scorings(dataset: str, arm: str, scoring: Scoring) -> dict[str, Any]
     queries with a right answer are left out.
     """
     own = _queries(dataset, arm, scoring)
-    ratio = _test_to_train(dataset)
+    ratio = people_ratio(dataset)
     steps = []
     for other in scoring.variations():
         table = _queries(dataset, arm, other)
@@ -53,7 +53,7 @@ def compare_scorings(dataset: str, arm: str, scoring: Scoring) -> dict[str, Any]
     return {"scoring": str(scoring), "steps": steps}
 
 
-def _test_to_train(dataset: str) -> float | None:
+def people_ratio(dataset: str) -> float | None:
     """People to test on for each to train on, where every trial has a random split of its own."""
     data = workspace.data_folder(dataset)
     trials = workspace.read_json(data / "trials.json", f"split {dataset}")

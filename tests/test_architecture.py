@@ -94,6 +94,7 @@ UNUSED = {
     "embed": {"losses.py"},  # nothing is trained
     "evaluate": {"frames"},
     "compare": {"frames"},
+    "claims": {"frames", "reporting"},
     "ambiguity": {"frames"},
     "cross": {"losses.py"},
     "occlusion": {"losses.py"},
