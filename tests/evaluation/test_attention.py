@@ -24,7 +24,7 @@ from cmmanet.evaluation.attention_measures import (
     purity,
     weight_ratio,
 )
-from cmmanet.evaluation.attention_table import COLUMNS, MEASURES, OF_PARTS
+from cmmanet.evaluation.attention_table import BOUND, COLUMNS, MEASURES, OF_PARTS
 from cmmanet.losses import attention_statistics
 from cmmanet.model.network import CMMANet
 
@@ -116,7 +116,7 @@ def test_tracklet_measures_by_naive_loops() -> None:
     occluded = torch.tensor([True, False, False, True, True, False])
     owner = torch.tensor([0, 0, 0, 1, 1, 2])
     got = measure_tracklets(frames, occluded, owner, 3)
-    assert tuple(got) == MEASURES
+    assert tuple(got) == (*MEASURES, BOUND)
     mass = frames.part_mass.double()
     for q, mine in enumerate(([0, 1, 2], [3, 4], [5])):
         hidden = [f for f in mine if occluded[f]]
@@ -131,6 +131,10 @@ def test_tracklet_measures_by_naive_loops() -> None:
                 ratios.append((peaks[hidden].mean() / peaks[visible].mean() - 1).item())
         assert got["purity"][q].item() == pytest.approx(np.mean(shares))
         assert got["coverage"][q].item() == len(set(best))
+        areas = part_areas(labels, 4, 2)
+        bounds = [np.mean([areas[f, p].max().item() for f in mine]) for p in BODY]
+        assert got[BOUND][q].item() == pytest.approx(max(bounds))
+        assert got["purity"][q] <= got[BOUND][q]
         background = np.mean([mass[f, :, Part.BACKGROUND].mean().item() for f in mine])
         assert got["background"][q].item() == pytest.approx(background)
         entropy = np.mean([frames.entropy[f].mean().item() for f in mine])
@@ -187,8 +191,8 @@ def test_weights_that_fall_under_occlusion() -> None:
 def test_without_label_maps_parts_are_not_measured() -> None:
     frames = measure_frames(draw(0, 2, 2, 4, 2), None)
     got = measure_tracklets(frames, None, torch.tensor([0, 1]), 2)
-    assert {name for name, values in got.items() if values.isnan().all()} == OF_PARTS
-    assert {name for name, values in got.items() if values.isnan().any()} == OF_PARTS
+    assert {name for name, values in got.items() if values.isnan().all()} == {*OF_PARTS, BOUND}
+    assert {name for name, values in got.items() if values.isnan().any()} == {*OF_PARTS, BOUND}
 
 
 def test_one_submodule_overlaps_with_none() -> None:
@@ -261,5 +265,6 @@ def test_maps_are_those_of_the_network(mam_after: tuple[int, ...]) -> None:
 
 
 def test_the_tables_columns() -> None:
-    assert set(COLUMNS) == {f"{kind}{name}" for kind in ("", "uniform_") for name in MEASURES}
+    twice = {f"{kind}{name}" for kind in ("", "uniform_") for name in MEASURES}
+    assert set(COLUMNS) == {*twice, BOUND}
     assert set(MEASURES) >= OF_PARTS

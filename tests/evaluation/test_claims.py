@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmmanet.evaluation.attention_table import COLUMNS, KEYS, MEASURES, OF_PARTS
+from cmmanet.evaluation.attention_table import BOUND, COLUMNS, KEYS, MEASURES, OF_PARTS
 from cmmanet.evaluation.claims import judge_claims, verdict
 from cmmanet.evaluation.comparison import DRAWS, SEED
 from cmmanet.evaluation.paper_claims import CLAIMS
@@ -55,7 +55,7 @@ def made_up(
                 :, None
             ]
             if not masks:
-                part[sorted(OF_PARTS)] = np.nan
+                part[[*sorted(OF_PARTS), BOUND]] = np.nan
             part["trial"], part["stage"], part["cells"] = trial, stage, {3: 32, 4: 8}[stage]
             part["query"], part["pid"] = np.arange(len(PID)) + 7, PID + 100 * trial * own_people
             parts.append(part)
@@ -107,6 +107,7 @@ def test_every_claim_is_judged_behind_every_mam() -> None:
     alone = [claim for claim in content["claims"] if claim["kind"] == "occlusion"]
     assert len(alone) == 6 and all(claim["before"] is None for claim in alone)
     assert (content["trials"], content["queries"], content["people"]) == (3, 40, 20)
+    assert 0.4 < content["purity_bound"]["3"] < 0.6
     assert content["occluded"] == 20 and content["cells"] == {"3": 32, "4": 8}
 
 
@@ -208,7 +209,7 @@ def test_intervals_are_over_people() -> None:
 
 def test_without_masks_parts_are_not_measured() -> None:
     content = judged(arms(masks=False))
-    assert not content["masks"] and content["occluded"] == 0
+    assert not content["masks"] and content["purity_bound"] == {} and content["occluded"] == 0
     for claim in content["claims"]:
         unmeasured = claim["measure"] in OF_PARTS
         assert (claim["verdict"] == "not measured: no masks") is unmeasured

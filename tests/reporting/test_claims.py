@@ -60,6 +60,7 @@ def content() -> dict[str, Any]:
         "masks": True,
         "test_to_train": None,
         "cells": {"3": 32, "4": 8},
+        "purity_bound": {"3": 0.75},
         "collapsed": [{"arm": "con", "stage": 4}],
         "measures": {
             "plain": {
@@ -109,7 +110,10 @@ def test_counts_collapse_and_cells_are_told(content: dict[str, Any]) -> None:
 
 def test_every_measure_stands_with_its_interval(content: dict[str, Any]) -> None:
     page = claims_section(content)
-    assert "#### The MAM behind stage 3" in page and "a field is at least 3.1 %" in page
+    assert (
+        "#### The MAM behind stage 3" in page and "least 3.1 %, and purity at most 75.0 %." in page
+    )
+    assert "a field is at least 12.5 %." in page
     _, third, fourth = tables_of(page).values()
     assert third == [
         ["arm", "field"],

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cmmanet.datasets.canvas import Part
+from cmmanet.evaluation.attention_table import BOUND
 from cmmanet.losses import stripe_log_mass_eq9
 
 BODY = slice(Part.HEAD, Part.BAG + 1)
@@ -26,7 +27,8 @@ def part_areas(labels: Tensor, rows: int, columns: int) -> Tensor:
     Cells are equal blocks of the label maps uint8 [F, H, W]; pixels that a border cuts count to
     both sides by their area. Over the parts, shares sum to 1.
     """
-    onehot = functional.one_hot(labels.long(), len(Part)).permute(0, 3, 1, 2).float()
+    parts = torch.tensor(list(Part), dtype=torch.uint8, device=labels.device)
+    onehot = (labels[:, None] == parts[:, None, None]).float()
     height, width = labels.shape[-2:]
     down, across = _blocks(height, rows), _blocks(width, columns)
     return down.to(labels.device) @ onehot @ across.to(labels.device).mT
@@ -42,7 +44,7 @@ def _blocks(pixels: int, cells: int) -> Tensor:
 
 
 class FrameMeasures(NamedTuple):
-    """What one MAM does in each frame; the last is None without label maps."""
+    """What one MAM does in each frame; the last two are None without label maps."""
 
     entropy: Tensor  # [F, K]
     field: Tensor  # [F, K]
@@ -50,6 +52,7 @@ class FrameMeasures(NamedTuple):
     overlap: Tensor  # [F]; NaN if K is 1
     own_stripe: Tensor  # [F]
     part_mass: Tensor | None  # [F, K, P]
+    largest: Tensor | None  # [F, P]
 
 
 def measure_frames(attention: Tensor, areas: Tensor | None) -> FrameMeasures:
@@ -62,6 +65,7 @@ def measure_frames(attention: Tensor, areas: Tensor | None) -> FrameMeasures:
     - overlap: mean over pairs j ≠ k of ⟨√a_j, √a_k⟩ (Eq. 7 and 8); 1 if alike, 0 if disjoint.
     - own_stripe: mean over k of Â_{k,k} (Eq. 9), what Eq. 10 draws to 1; 1/K if uniform.
     - part_mass: Σ over cells of a · (the share of the cell's area that is part p).
+    - largest: max over cells of the share that p has of a cell's area; no mass on p is larger.
 
     Raises:
         ValueError: if K does not divide h·w.
@@ -81,6 +85,7 @@ def measure_frames(attention: Tensor, areas: Tensor | None) -> FrameMeasures:
         overlap=others / (submodules * (submodules - 1)),  # 0 / 0 if there is one
         own_stripe=stripes.diagonal(dim1=-2, dim2=-1).mean(-1),
         part_mass=mass,
+        largest=None if areas is None else areas.flatten(-2).amax(-1),
     )
 
 
@@ -134,7 +139,8 @@ def measure_tracklets(
     """Each measure of each tracklet, float64 [tracklets]; NaN where it is not defined.
 
     Means over its frames, then over submodules. `background` and `occluder` are shares of the
-    attention, the latter in `occluded` [F] frames only.
+    attention, the latter in `occluded` [F] frames only. `BOUND` is the largest purity that there is
+    in these frames: that of attention to one part, always on the cell that shows most of it.
     """
 
     def mean(values: Tensor, where: Tensor | None = None) -> Tensor:
@@ -151,8 +157,9 @@ def measure_tracklets(
         "background": nothing,
         "occluder": nothing,
         "weight_ratio": nothing,
+        BOUND: nothing,
     }
-    if frames.part_mass is None or occluded is None:
+    if frames.part_mass is None or frames.largest is None or occluded is None:
         return measures
     mass = mean(frames.part_mass)
     under = mean(frames.part_mass, occluded)
@@ -162,4 +169,5 @@ def measure_tracklets(
         "background": mass[..., Part.BACKGROUND].mean(-1),
         "occluder": under[..., Part.OCCLUDER].mean(-1),
         "weight_ratio": weight_ratio(frames.peak, occluded, owner, tracklets),
+        BOUND: mean(frames.largest)[..., BODY].amax(-1),
     }

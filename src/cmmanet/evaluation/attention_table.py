@@ -22,4 +22,7 @@ UNIFORM = "uniform_"
 KEYS = ("trial", "stage", "cells", "query", "pid")
 """Begin each row; `cells` is h·w of the maps behind that stage."""
 
-COLUMNS = (*MEASURES, *(f"{UNIFORM}{name}" for name in MEASURES))
+BOUND = "purity_bound"
+"""The column of the largest purity that there is in the same frames on maps of that size."""
+
+COLUMNS = (*MEASURES, *(f"{UNIFORM}{name}" for name in MEASURES), BOUND)

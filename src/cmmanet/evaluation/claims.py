@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cmmanet.evaluation.attention_cells import Cell, Cells, Floats, Place, read_cells
-from cmmanet.evaluation.attention_table import MEASURES, OF_PARTS
+from cmmanet.evaluation.attention_table import BOUND, MEASURES, OF_PARTS
 from cmmanet.evaluation.comparison import DRAWS, SEED
 from cmmanet.evaluation.paper_claims import CLAIMS, Claim
 from cmmanet.evaluation.uncertainty import (
@@ -62,7 +62,8 @@ def judge_claims(
         "masks": any(measure in OF_PARTS for *_, measure in cells),
         "test_to_train": test_to_train,
         "bootstrap": {"draws": DRAWS, "seed": SEED},
-        "cells": _map_sizes(arms),
+        "cells": {stage: int(cells) for stage, cells in _by_stage(arms, "cells").items()},
+        "purity_bound": _by_stage(arms, BOUND),
         "collapsed": [{"arm": arm, "stage": stage} for arm, stage in collapsed],
         "measures": _measured(cells, test_to_train),
         "claims": [
@@ -76,11 +77,12 @@ def judge_claims(
     }
 
 
-def _map_sizes(arms: Mapping[str, pd.DataFrame]) -> dict[str, int]:
-    """Cells of the maps behind each stage."""
+def _by_stage(arms: Mapping[str, pd.DataFrame], column: str) -> dict[str, float]:
+    """What all arms share behind a stage; nothing where it is not known."""
     every = pd.concat(arms.values())
+    every = every[every[column].notna()]
     return {
-        str(int(stage)): int(every.loc[every["stage"] == stage, "cells"].max())
+        str(int(stage)): float(every.loc[every["stage"] == stage, column].mean())
         for stage in np.unique(every["stage"])
     }
 

@@ -47,7 +47,8 @@ DEFINITIONS = (
     "**Overlap**: mean over pairs of submodules of ⟨√a_j, √a_k⟩ (Eq. 7 and 8); 100 if alike.",
     "**Own stripe**: mean over k of Â_kk (Eq. 9), which the loss (Eq. 10) itself draws to 100.",
     "**Purity**: the attention on the body part (head, torso, arms, legs, feet, bag) that a "
-    "submodule looks at most in a tracklet, as a share of all its attention.",
+    "submodule looks at most in a tracklet, as a share of all its attention. It is largest if "
+    "attention follows one part, always on the cell that shows most of it.",
     "**Coverage**: how many different parts those are, over the submodules.",
     "**Background**, **occluder**: attention on them, the latter in occluded frames only.",
     "**Weight under occlusion**: by how much the largest weight of a map, the number above the "
@@ -206,8 +207,10 @@ def _every_measure(claims: Mapping[str, Any], stage: str) -> Iterator[str]:
     yield f"#### The MAM behind stage {stage}"
     yield table(["arm", *(TITLES[name] for name in measures)], rows, texts=1)
     over = "; with 95 % intervals over people" if claims["test_to_train"] is None else ""
-    least = f"a field is at least {percent(1 / cells)} %"
-    yield paragraph(f"Maps of {cells} cells: {least}. Means over trials{over}.")
+    limits = f"a field is at least {percent(1 / cells)} %"
+    if stage in claims["purity_bound"]:
+        limits += f", and purity at most {percent(claims['purity_bound'][stage])} %"
+    yield paragraph(f"Maps of {cells} cells: {limits}. Means over trials{over}.")
 
 
 def _cell(measured: Mapping[str, Any], name: str) -> str:
