@@ -29,7 +29,7 @@ HOW = (
 """What captions say of the colours."""
 
 # Inches around the frames.
-_LEFT, _BAR, _TOP, _BOTTOM, _GAP, _BETWEEN = 0.74, 0.66, 0.3, 0.08, 0.03, 0.16
+_LEFT, _BAR, _TOP, _BOTTOM, _GAP, _BETWEEN = 0.74, 0.8, 0.3, 0.08, 0.03, 0.16
 # No attention shows the frame alone, in light grey; the most is the darkest: print keeps the order.
 _PALEST, _MIDDLE = 0.5, 0.8
 
@@ -173,4 +173,6 @@ def _colour_bar(figure: Figure, scale: Normalize, bottom: float, height: float) 
     shown = ListedColormap(_blended(np.linspace(0, 1, 64), np.full(64, _MIDDLE)))
     bar = figure.colorbar(ScalarMappable(scale, shown), cax=axes)
     bar.ax.tick_params(labelsize=TEXT)
-    bar.set_label("share of attention", fontsize=TEXT, labelpad=4)
+    # At the edge, whatever the numbers' width.
+    at = 1 - 0.08 / WIDTH, (bottom + height / 2) / high
+    figure.text(*at, "share of attention", ha="center", va="center", fontsize=TEXT, rotation=90)
