@@ -86,6 +86,16 @@ def claims_file(dataset: str) -> Path:
     return Path("claims") / f"{dataset}.json"
 
 
+def curve_folder(dataset: str) -> Path:
+    """CMC and training curves of a dataset's arms."""
+    return Path("curves") / dataset
+
+
+def retrieval_file(dataset: str) -> Path:
+    """What the arms answer to some queries."""
+    return Path("retrievals") / f"{dataset}.json"
+
+
 def figure_folder(dataset: str) -> Path:
     """A dataset's figures, and what they show."""
     return REPORTS / "figures" / dataset
