@@ -91,7 +91,7 @@ def occluded_frames(data: Path, raw: Path) -> list[bool]:
     return [
         bool(hidden)
         for row in tested
-        for hidden in (_labels(store, tracklets, row) == Part.OCCLUDER).any((1, 2))
+        for hidden in (_labels(store, tracklets, int(row)) == Part.OCCLUDER).any((1, 2))
     ]
 
 
