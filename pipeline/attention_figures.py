@@ -7,14 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from cmmanet.datasets.canvas import Part
-from cmmanet.evaluation.attention import attention_maps
 from cmmanet.evaluation.labels import open_labels, read_labels
 from cmmanet.evaluation.metrics import Scoring
-from cmmanet.frames.archive import FrameStore
-from cmmanet.frames.decode import read_frames
 from cmmanet.params import ReportPlan
 from cmmanet.reporting.figures.choice import (
     FRAMES,
@@ -36,17 +32,14 @@ from cmmanet.reporting.figures.heatmaps import (
     occlusion,
 )
 from cmmanet.reporting.figures.sheet import png
-from cmmanet.training.device import choose_device
-from pipeline import workspace
 from pipeline.dataset import Dataset
 from pipeline.frame_names import first_frames
+from pipeline.looking import Looking
 from pipeline.rankings import read_queries
-from pipeline.trained import TrainedRun, load_trained
 from pipeline.watch import counting
 
 WITH, WITHOUT = "cmmanet-random_interval", "multi_mam"
 
-_BATCH = 128
 _FIG_1A = ("attention-with-and-without.png", "Attention with and without the loss", "Fig. 1a")
 _FIG_1B = ("attention-two-grains.png", "Attention of both MAMs", "Fig. 1b")
 _FIG_3 = ("attention-occlusion.png", "Maximum weights under occlusion", "Fig. 3")
@@ -60,46 +53,6 @@ class _Subject(NamedTuple):
     told: str
 
 
-class _Looking:
-    """The networks of trial 0 over the frames of one dataset, each loaded once."""
-
-    def __init__(self, dataset: str, opened: Dataset) -> None:
-        self._dataset = dataset
-        self._store: FrameStore = opened.open_frames()
-        self._device = choose_device()
-        self._loaded: dict[str, TrainedRun] = {}
-
-    def stages(self, arm: str) -> list[str]:
-        """The stages that a MAM of the arm stands behind."""
-        return list(self._run(arm).network.mams)
-
-    def frames(self, arm: str, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Frames [F, H, W, 3] as the arm's network is shown them."""
-        image = self._run(arm).plan.image
-        return read_frames(self._store, rows, image.height, image.width)
-
-    def attention(self, arm: str, stage: str, rows: Sequence[int]) -> npt.NDArray[np.float32]:
-        """The attention [F, K, h, w] of the MAM behind a stage."""
-        network, place = self._run(arm).network, self.stages(arm).index(stage)
-        parts = []
-        for begin in range(0, len(rows), _BATCH):
-            pixels = torch.from_numpy(self.frames(arm, rows[begin : begin + _BATCH]))
-            maps = attention_maps(network, pixels.permute(0, 3, 1, 2))
-            parts.append(maps[place].cpu().numpy())
-        return np.concatenate(parts)
-
-    def block(self, title: str, arm: str, stage: str, rows: Sequence[int]) -> Block:
-        """What a figure shows of one arm."""
-        return Block(title, self.frames(arm, rows), self.attention(arm, stage, rows))
-
-    def _run(self, arm: str) -> TrainedRun:
-        if arm not in self._loaded:
-            folder = workspace.run_folder(self._dataset, arm) / workspace.trial_name(0)
-            self._loaded[arm] = load_trained(folder)
-            self._loaded[arm].network.to(self._device)
-        return self._loaded[arm]
-
-
 def attention_figures(dataset: str, plan: ReportPlan, opened: Dataset) -> list[Entry]:
     """Fig. 1a of each MAM, Fig. 1b and Fig. 3; or why one is not drawn."""
     split = opened.trials["splits"][opened.trials["trials"][0]]
@@ -108,7 +61,7 @@ def attention_figures(dataset: str, plan: ReportPlan, opened: Dataset) -> list[E
     if not precision:
         reason = f"no query of trial 0 has {FRAMES} frames and a right answer"
         return [not_drawn(*figure, reason) for figure in (_FIG_1A, _FIG_1B, _FIG_3)]
-    looking = _Looking(dataset, opened)
+    looking = Looking(dataset, opened)
     row = median_row(precision)
     rule = MEDIAN_RULE.format(arm=plan.headline)
     subject = _subject(opened, row, f"{rule}, {precision[row]:.3f}")
@@ -138,7 +91,7 @@ def _subject(opened: Dataset, row: int, rule: str) -> _Subject:
     )
 
 
-def _with_and_without(plan: ReportPlan, looking: _Looking, subject: _Subject) -> list[Entry]:
+def _with_and_without(plan: ReportPlan, looking: Looking, subject: _Subject) -> list[Entry]:
     file, title, paper = _FIG_1A
     missing = [arm for arm in (WITH, WITHOUT) if arm not in plan.arms]
     if missing:
@@ -170,7 +123,7 @@ def _with_and_without(plan: ReportPlan, looking: _Looking, subject: _Subject) ->
     return entries
 
 
-def _two_grains(arm: str, looking: _Looking, subject: _Subject) -> Entry:
+def _two_grains(arm: str, looking: Looking, subject: _Subject) -> Entry:
     stages = looking.stages(arm)
     if len(stages) < 2:
         return not_drawn(*_FIG_1B, f"{arm} has no two MAMs")
@@ -187,7 +140,7 @@ def _two_grains(arm: str, looking: _Looking, subject: _Subject) -> Entry:
     return Entry(*_FIG_1B, caption, _described(blocks), png(heatmaps(blocks)))
 
 
-def _occlusion(arm: str, looking: _Looking, opened: Dataset, rows: Sequence[int]) -> Entry:
+def _occlusion(arm: str, looking: Looking, opened: Dataset, rows: Sequence[int]) -> Entry:
     if not looking.stages(arm):
         return not_drawn(*_FIG_3, f"{arm} has no MAM")
     stage = looking.stages(arm)[0]
@@ -235,7 +188,7 @@ def _occluded(opened: Dataset, rows: Sequence[int]) -> dict[int, npt.NDArray[np.
 
 
 def _deviations(
-    arm: str, stage: str, looking: _Looking, opened: Dataset, rows: Sequence[int]
+    arm: str, stage: str, looking: Looking, opened: Dataset, rows: Sequence[int]
 ) -> dict[int, float]:
     """The standard deviation over each tracklet's frames of the maximum weight."""
     deviation = {}

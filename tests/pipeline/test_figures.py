@@ -233,8 +233,11 @@ def test_an_arm_without_a_mam_has_no_heatmaps() -> None:
     assert entry.caption == "not drawn: a has no MAM"
 
 
-def test_missing_inputs_name_the_stage_to_run(evaluated: Ready, project: Path) -> None:
+def test_missing_inputs_name_the_stage_to_run(
+    evaluated: Ready, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     evaluated("mars")
+    monkeypatch.setattr(figures, "attention_figures", lambda *_: [])  # seconds, and not asked for
     for stage, pattern, wanted in (
         (figures, "curves/mars/cmc.csv", "curves mars"),
         (figures, "comparisons/mars.json", "compare mars"),

@@ -113,7 +113,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 def test_every_stage_ran_and_left_its_outputs(clone: Clone) -> None:
     ran = clone.stages_run(clone.first_output)  # type: ignore[attr-defined]
-    once = ("fetch", "index", "split", "compare", "claims")
+    once = (
+        "fetch", "index", "split", "compare", "claims", "curves", "retrievals", "figures",
+    )  # fmt: skip
     expected = {"plan", "tables", *(f"{stage}@synthetic" for stage in once)}
     each = ("train", "embed", "evaluate", "attention")
     expected |= {f"{stage}@synthetic-{arm}" for stage in each for arm in ARMS}
@@ -171,7 +173,7 @@ def test_mlflow_has_a_run_an_arm_and_a_nested_run_a_trial(clone: Clone) -> None:
         assert run.data.params["optimiser.lr"] == "0.002"
         assert run.inputs.dataset_inputs[0].dataset.name == "synthetic"
     client = MlflowClient(tracking_uri=f"sqlite:///{clone.folder}/mlflow.db")
-    assert {"tables.md"} == {f.path for f in client.list_artifacts(parent.info.run_id)}
+    assert {"tables.md", "cmc.png"} == {f.path for f in client.list_artifacts(parent.info.run_id)}
     artifacts = {f.path for f in client.list_artifacts(result["trials"][0]["mlflow_run"])}
     assert artifacts == {"history.csv", "clips.png"}
 
@@ -210,8 +212,8 @@ def test_changed_sampler_moves_the_headline_without_training(clone: Clone) -> No
     clone.run("git", "add", ".")
     clone.run("git", "commit", "-qm", "results")
     output = clone.run("dvc", "exp", "run", "-n", "other", "-S", "sampler=restricted")
-    reported = {"compare@synthetic", "claims@synthetic", "tables"}
-    assert clone.stages_run(output) == {"plan", "fetch@synthetic", *reported}
+    again = ("fetch", "compare", "claims", "curves", "retrievals", "figures")
+    assert clone.stages_run(output) == {"plan", "tables", *(f"{s}@synthetic" for s in again)}
     assert clone.read("reports/metrics.json")["synthetic"]["arm"] == "cmmanet-restricted"
     shown = json.loads(clone.run("dvc", "exp", "show", "--json"))
     names = re.findall(r'"arm": "([^"]+)"', json.dumps(shown))
@@ -361,8 +363,8 @@ def test_archive_cut_short_stops_the_pipeline_with_its_name(clone: Clone) -> Non
     "stage",
     [
         "plan", "fetch", "index", "split", "train", "embed", "evaluate", "compare", "attention",
-        "claims", "tables", "ambiguity", "cross", "cross_table", "occluded", "occlusion",
-        "occlusion_table", "search",
+        "claims", "curves", "retrievals", "figures", "tables", "ambiguity", "cross", "cross_table",
+        "occluded", "occlusion", "occlusion_table", "search",
     ],
 )  # fmt: skip
 def test_every_stage_explains_itself(stage: str) -> None:
