@@ -45,6 +45,13 @@ class Tracklets:
     def __len__(self) -> int:
         return len(self.pid)
 
+    def frames_of(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The rows [F] of all frames of the tracklets in `rows`, and whose each is: 0 … M − 1."""
+        length = self.length[rows]
+        start = np.cumsum(length) - length
+        frames = np.repeat(self.first[rows] - start, length) + np.arange(length.sum())
+        return frames, np.repeat(np.arange(len(rows)), length)
+
 
 class Split(TypedDict):
     """One split, as rows of the tracklet table."""

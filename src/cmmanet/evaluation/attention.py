@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -103,10 +102,8 @@ def observe(
     """
     stages = [int(stage) for stage in network.mams]
     network = for_inference(network.to(device), precision)
-    length = tracklets.length[rows]
-    start = np.cumsum(length) - length
-    frame = np.repeat(tracklets.first[rows] - start, length) + np.arange(length.sum())
-    owner = torch.from_numpy(np.repeat(np.arange(len(rows)), length))
+    frame, place = tracklets.frames_of(rows)
+    owner = torch.from_numpy(place)
     loader = DataLoader(
         _Frames(store, labels, frame.tolist(), (height, width)),
         batch_size=None,

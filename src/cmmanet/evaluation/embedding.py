@@ -96,9 +96,8 @@ def embed(
     """
     network = for_inference(network.to(device), precision)
     length = tracklets.length[rows]
-    start = np.cumsum(length) - length
-    frame = np.repeat(tracklets.first[rows] - start, length) + np.arange(length.sum())
-    owner = torch.from_numpy(np.repeat(np.arange(len(rows)), length))
+    frame, place = tracklets.frames_of(rows)
+    owner = torch.from_numpy(place)
     dense_weight = torch.from_numpy(1 / np.repeat(length, length)).float()
     chunk_weight = torch.cat(
         [
