@@ -177,7 +177,7 @@ def make_result(
                 "seed": trial,
                 "mlflow_run": "0" * 32,
                 "iterations": 110,
-                "cost": COST,
+                "cost": dict(COST),
                 "metrics": metrics,
             }
         )

@@ -12,6 +12,7 @@ from cmmanet.reporting.conditions import (
     reranked_with,
     trial_name,
 )
+from cmmanet.reporting.costs import costs
 from cmmanet.reporting.paper_tables import PARTIAL
 from cmmanet.reporting.published import Paper, own_arms, steps_to_own
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
@@ -44,6 +45,7 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
     parts += _intervals(dataset, plan)
     parts += _otherwise(arms, plan.scoring)
     parts += _trials(arms, plan.scoring)
+    parts += costs(arms)
     return "\n\n".join(part for part in parts if part)
 
 

@@ -154,6 +154,20 @@ class Comparison(TypedDict):
     steps: list[Step]
 
 
+class Figure(TypedDict):
+    """An entry of reports/figures/<dataset>/figures.json; `file` is None where none was drawn.
+
+    `paper` is the paper's figure that it follows; `caption` says why there is none, or what is
+    seen and by which rule it was chosen; `alt` is for those who cannot see it.
+    """
+
+    file: str | None
+    title: str
+    paper: str | None
+    caption: str
+    alt: str
+
+
 @dataclass(frozen=True)
 class Planned:
     """What the plan asked for, and its results by dataset and arm in the plan's order."""

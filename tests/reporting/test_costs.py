@@ -1,0 +1,51 @@
+"""What arms cost, as the page says it."""
+
+from typing import Any
+
+import pytest
+
+from cmmanet.reporting.costs import costs
+
+
+@pytest.fixture
+def arms(made_up: Any) -> dict[str, Any]:
+    results = made_up.results("synthetic", trials=2)
+    return {arm: result for (_, arm), result in results.items()}
+
+
+def cells(page: list[str], arm: str) -> list[str]:
+    (line,) = [line for line in page[1].splitlines() if line.startswith(f"| `{arm}` ")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_an_arm_is_summed_over_its_trials(arms: dict[str, Any]) -> None:
+    first, second = (trial["cost"] for trial in arms["baseline"]["trials"])
+    first |= {"train_frames": 1000, "train_seconds": 10.0, "train_peak_memory": 2**30}
+    second |= {"train_frames": 1000, "train_seconds": 30.0, "train_peak_memory": 3 * 2**30}
+    first |= {"embed_frames": 500, "embed_seconds": 3500.0, "embed_peak_memory": 2**29}
+    second |= {"embed_frames": 500, "embed_seconds": 3700.0, "embed_peak_memory": 2**28}
+    assert cells(costs(arms), "baseline")[1:] == [
+        "11.5 M", "0.31 G", "50", "3.00 GiB", "40 s", "0", "0.50 GiB", "2.0 h",
+    ]  # fmt: skip
+
+
+def test_machines_are_named(arms: dict[str, Any]) -> None:
+    words = " ".join(costs(arms)[2].split())
+    assert words.startswith("Trained on NVIDIA H200, bf16. ")
+    arms["baseline"]["embedding"] = arms["baseline"]["embedding"] | {"device": "CPU (made up)"}
+    words = " ".join(costs(arms)[2].split())
+    assert "embedded on NVIDIA H200, bf16 (CPU (made up), bf16 for `baseline`). " in words
+
+
+def test_what_was_not_recorded_is_said(arms: dict[str, Any]) -> None:
+    for trial in arms["multi_mam"]["trials"]:
+        del trial["cost"]
+    page = costs(arms)
+    assert "`multi_mam`" not in page[1]
+    assert page[-1] == "What training and embedding of `multi_mam` took was not recorded."
+    for result in arms.values():
+        for trial in result["trials"]:
+            trial.pop("cost", None)
+    assert costs(arms) == [
+        "### What it costs", "What training and embedding took was not recorded.",
+    ]  # fmt: skip
