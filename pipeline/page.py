@@ -51,17 +51,17 @@ def _write_forms(text: str, results: Iterable[ArmResult]) -> None:
 
 def _shown(dataset: str) -> Shown:
     """What there is to look at; stages that were not run leave their part empty."""
-    folder = workspace.REPORTS / "figures" / dataset
+    folder = workspace.figure_folder(dataset)
     listed = folder / "figures.json"
     figures = workspace.read_json(listed, f"figures {dataset}") if listed.is_file() else []
     names = [figure["file"] for figure in figures if figure["file"]]
-    retrievals = Path("retrievals") / f"{dataset}.json"
+    retrievals = workspace.retrieval_file(dataset)
     return Shown(
         dataset,
         figures,
         {name: (folder / name).read_bytes() for name in names},
-        _rows(Path("curves") / dataset / "cmc.csv"),
-        _rows(Path("curves") / dataset / "training.csv"),
+        _rows(workspace.curve_folder(dataset) / "cmc.csv"),
+        _rows(workspace.curve_folder(dataset) / "training.csv"),
         workspace.read_json(retrievals, f"retrievals {dataset}") if retrievals.is_file() else None,
     )
 
@@ -69,7 +69,8 @@ def _shown(dataset: str) -> Shown:
 def _rows(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
-    table = pd.read_csv(path)
+    # An arm may be called what pandas takes for a missing number.
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
     # Columns of numbers hold NaN where an arm has no such number; the page wants None.
     return [
         {str(name): None if pd.isna(value) else value for name, value in row.items()}

@@ -76,6 +76,21 @@ def comparison_file(dataset: str) -> Path:
     return Path("comparisons") / f"{dataset}.json"
 
 
+def curve_folder(dataset: str) -> Path:
+    """CMC and training curves of a dataset's arms."""
+    return Path("curves") / dataset
+
+
+def retrieval_file(dataset: str) -> Path:
+    """What the arms answer to some queries."""
+    return Path("retrievals") / f"{dataset}.json"
+
+
+def figure_folder(dataset: str) -> Path:
+    """A dataset's figures, and what they show."""
+    return REPORTS / "figures" / dataset
+
+
 def cross_file(source: str, target: str, arm: str) -> Path:
     """The measured numbers of an arm of `source` on `target`."""
     return Path("cross") / source / target / f"{arm}.json"

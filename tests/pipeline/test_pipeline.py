@@ -114,7 +114,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 def test_every_stage_ran_and_left_its_outputs(clone: Clone) -> None:
     ran = clone.stages_run(clone.first_output)  # type: ignore[attr-defined]
     once = ("fetch", "index", "split", "compare")
-    expected = {"plan", "tables", *(f"{stage}@synthetic" for stage in once)}
+    expected = {"plan", "tables", "page", *(f"{stage}@synthetic" for stage in once)}
     expected |= {f"{s}@synthetic-{arm}" for s in ("train", "embed", "evaluate") for arm in ARMS}
     assert ran == expected
     tables = (clone.folder / "reports/tables.md").read_text()
@@ -209,7 +209,8 @@ def test_changed_sampler_moves_the_headline_without_training(clone: Clone) -> No
     clone.run("git", "add", ".")
     clone.run("git", "commit", "-qm", "results")
     output = clone.run("dvc", "exp", "run", "-n", "other", "-S", "sampler=restricted")
-    assert clone.stages_run(output) == {"plan", "fetch@synthetic", "compare@synthetic", "tables"}
+    after = {"plan", "fetch@synthetic", "compare@synthetic", "tables", "page"}
+    assert clone.stages_run(output) == after
     assert clone.read("reports/metrics.json")["synthetic"]["arm"] == "cmmanet-restricted"
     shown = json.loads(clone.run("dvc", "exp", "show", "--json"))
     names = re.findall(r'"arm": "([^"]+)"', json.dumps(shown))
@@ -359,7 +360,7 @@ def test_archive_cut_short_stops_the_pipeline_with_its_name(clone: Clone) -> Non
     "stage",
     [
         "plan", "fetch", "index", "split", "train", "embed", "evaluate", "compare", "tables",
-        "ambiguity", "cross", "cross_table", "search",
+        "page", "ambiguity", "cross", "cross_table", "search",
     ],
 )  # fmt: skip
 def test_every_stage_explains_itself(stage: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from cmmanet.reporting.cells import DASH, percent
 from cmmanet.reporting.page.charts import Rows, cmc_chart, training_chart
-from cmmanet.reporting.page.images import figure_image, thumbnail_source
-from cmmanet.reporting.parsed import slug
-from cmmanet.reporting.results import title
+from cmmanet.reporting.page.images import thumbnail_source
+from cmmanet.reporting.page.markup import figure_anchor
+from cmmanet.reporting.results import Figure, title
 
 # Of each trial's log: points of its curve, and rows of the table for who does not see curves.
 POINTS, LINES = 200, 12
@@ -26,20 +26,16 @@ class Shown:
     """
 
     dataset: str
-    figures: Sequence[Mapping[str, Any]]
+    figures: Sequence[Figure]
     pictures: Mapping[str, bytes]
     cmc: Rows
     training: Rows
     retrievals: Mapping[str, Any] | None
 
 
-def figure_anchors(shown: Shown) -> dict[str, str]:
-    """Where the page shows a picture, by its file as reports/tables.md names it."""
-    return {
-        f"figures/{shown.dataset}/{figure['file']}": _anchor(shown, figure)
-        for figure in shown.figures
-        if figure["file"]
-    }
+def figure_files(shown: Shown) -> dict[str, bytes]:
+    """The pictures, by their files as reports/tables.md names them."""
+    return {f"figures/{shown.dataset}/{file}": png for file, png in shown.pictures.items()}
 
 
 def dataset_view(shown: Shown, arms: Sequence[str], headline: str) -> dict[str, Any]:
@@ -47,7 +43,11 @@ def dataset_view(shown: Shown, arms: Sequence[str], headline: str) -> dict[str, 
     return {
         "name": shown.dataset,
         "title": title(shown.dataset),
-        "figures": [_figure(shown, figure) for figure in shown.figures],
+        "figures": [
+            (figure["title"], figure_anchor(f"figures/{shown.dataset}/{figure['file']}"))
+            for figure in shown.figures
+            if figure["file"] is not None
+        ],
         "cmc": _cmc(shown.cmc, _in_order(shown.cmc, arms)) if shown.cmc else None,
         "training": _training(shown.training, arms) if shown.training else None,
         "retrievals": _retrievals(shown.retrievals, headline) if shown.retrievals else None,
@@ -63,16 +63,6 @@ def evenly(rows: Sequence[Any], most: int) -> list[Any]:
     if len(rows) <= most:
         return list(rows)
     return [rows[place * (len(rows) - 1) // (most - 1)] for place in range(most)]
-
-
-def _figure(shown: Shown, figure: Mapping[str, Any]) -> dict[str, Any]:
-    file = figure["file"]
-    image = figure_image(shown.pictures[file]) if file else None
-    return {**figure, "anchor": _anchor(shown, figure), "image": image}
-
-
-def _anchor(shown: Shown, figure: Mapping[str, Any]) -> str:
-    return f"figure-{shown.dataset}-{slug(figure['file'] or figure['title'])}"
 
 
 def _in_order(rows: Rows, arms: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
+from cmmanet.reporting.page.images import Inlined
 from cmmanet.reporting.parsed import Names, Table, headings, parser, plain, slug, tables_in
 
 # Before a table: its forms as files, and the box in which it scrolls.
@@ -16,6 +17,10 @@ _FORMS = Markup(
     '<p class="forms">{caption}: <a href="tables/{name}.csv">CSV</a> '
     '<a href="tables/{name}.tex">LaTeX</a></p>'
     '<div class="scroll" role="region" tabindex="0" aria-label="Table: {caption}">'
+)
+_FIGURE = Markup(
+    '<figure id="{anchor}"><img src="{source}" width="{width}" height="{height}" alt="{alt}">'
+    "<figcaption>"
 )
 
 
@@ -35,14 +40,15 @@ class Marked(NamedTuple):
     sections: list[Section]
 
 
-def marked_up(text: str, figures: Mapping[str, str]) -> Marked:
-    """Render a page of Markdown; `figures` has the anchor of each picture by its file.
+def marked_up(text: str, figures: Mapping[str, Inlined]) -> Marked:
+    """Render a page of Markdown; `figures` has its pictures by file.
 
     A table can be scrolled by itself, is a landmark with a name, and has links to its other
-    forms. A picture of the text becomes a link to where this page shows it.
+    forms. A paragraph that is a picture makes a figure with the paragraph behind it.
 
     Raises:
-        ValueError: the text does not begin with a heading of the first rank.
+        ValueError: the text does not begin with a heading of the first rank, or shows a picture
+            that is not there.
     """
     markdown = parser()
     tokens = markdown.parse(text)
@@ -77,16 +83,20 @@ def _name_headings(
     return anchors
 
 
+def figure_anchor(file: str) -> str:
+    """Where the page shows a picture."""
+    return f"shown-{slug(file)}"
+
+
 def _html(
     markdown: MarkdownIt,
     tokens: Sequence[Token],
     tables: Iterator[Table],
-    figures: Mapping[str, str],
+    figures: Mapping[str, Inlined],
 ) -> Markup:
     found = [each for token in tokens for each in _accessible(token, tables)]
     _mark_row_headers(found)
-    for token in found:
-        token.children = [each for child in token.children or () for each in _link(child, figures)]
+    found = list(_with_figures(found, figures))
     return Markup(markdown.renderer.render(found, markdown.options, {}))  # noqa: S704
 
 
@@ -117,15 +127,26 @@ def _mark_row_headers(tokens: Sequence[Token]) -> None:
             first = False
 
 
-def _link(token: Token, figures: Mapping[str, str]) -> Iterator[Token]:
-    if token.type != "image":
-        yield token
-        return
-    source = str(token.attrGet("src"))
-    opened = Token("link_open", "a", 1)
-    opened.attrSet("href", f"#{figures[source]}" if source in figures else source)
-    text = Token("text", "", 0, content=token.content)
-    yield from (opened, text, Token("link_close", "a", -1))
+def _with_figures(tokens: Sequence[Token], figures: Mapping[str, Inlined]) -> Iterator[Token]:
+    """A picture's paragraph and its caption's, of three tokens each, as one figure."""
+    left = iter(enumerate(tokens))
+    for place, token in left:
+        inline = tokens[place + 1].children if token.type == "paragraph_open" else None
+        if not inline or [child.type for child in inline] != ["image"]:
+            yield token
+            continue
+        yield _raw(_figure(inline[0], figures))
+        yield tokens[place + 4]
+        yield _raw(Markup("</figcaption></figure>"))
+        for _ in range(5):
+            next(left)
+
+
+def _figure(image: Token, figures: Mapping[str, Inlined]) -> Markup:
+    file = str(image.attrGet("src"))
+    if file not in figures:
+        raise ValueError(f"reports/{file}: not there, and reports/tables.md shows it: run figures")
+    return _FIGURE.format(anchor=figure_anchor(file), alt=image.content, **figures[file]._asdict())
 
 
 def _raw(html: Markup) -> Token:

@@ -11,7 +11,8 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cmmanet.reporting.colours import RIGHT, WRONG, styles
-from cmmanet.reporting.page.content import Shown, dataset_view, figure_anchors
+from cmmanet.reporting.page.content import Shown, dataset_view, figure_files
+from cmmanet.reporting.page.images import figure_image
 from cmmanet.reporting.page.markup import marked_up
 from cmmanet.reporting.page.origins import origins
 from cmmanet.reporting.results import ArmResult
@@ -32,9 +33,11 @@ def render_page(
     each program's digest.
 
     Raises:
-        ValueError: the text is none of the stage tables.
+        ValueError: the text is none of the stage tables, or shows a picture that is not there.
     """
-    anchors = {file: anchor for shown in datasets for file, anchor in figure_anchors(shown).items()}
+    figures = {
+        file: figure_image(png) for shown in datasets for file, png in figure_files(shown).items()
+    }
     # Its stub wants the snippet that it documents as optional.
     bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     programs = [bundle, "\n".join(map(_part, _PROGRAMS))]
@@ -46,7 +49,7 @@ def render_page(
         lstrip_blocks=True,
     )
     return environment.get_template("page.html.j2").render(
-        page=marked_up(text, anchors),
+        page=marked_up(text, figures),
         policy=_policy(programs),
         css=_part("page.css"),
         programs=programs,
