@@ -18,6 +18,9 @@ DatasetName = Annotated[
     str, typer.Argument(metavar="DATASET", help="synthetic, mars, ilids-vid or prid2011")
 ]
 ArmName = Annotated[str, typer.Argument(metavar="ARM", help="an arm of params.yaml")]
+Level = Annotated[
+    float, typer.Argument(metavar="LEVEL", help="a share of `occlusion` in params.yaml")
+]
 
 INTERRUPTED = 130
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from cmmanet.datasets.tracklets import Split, Tracklets
-from cmmanet.evaluation.metrics import Scoring
-from cmmanet.evaluation.ranking import Ranking
 from cmmanet.frames.archive import hash_file
 from cmmanet.params import EvaluatePlan
 from pipeline import workspace
@@ -18,7 +15,7 @@ from pipeline.command import ArmName, DatasetName, run
 from pipeline.dataset import open_dataset
 from pipeline.embeddings import read_embeddings, source_of
 from pipeline.provenance import code
-from pipeline.scores import over_trials, protocol, reranking_of, score_split
+from pipeline.scores import each_query, over_trials, protocol, reranking_of, score_split
 from pipeline.tracking import Tracker
 
 
@@ -45,7 +42,7 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
             raise ValueError(f"{path}: {error}") from None
         records.append(record)
         embedded.append(stored.environment)
-        queries.append(_each_query(trial, split, tracklets, scores))
+        queries.append(each_query(trial, split, tracklets, scores))
         scored.append(
             {
                 "trial": trial,
@@ -94,27 +91,6 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
         f"{dataset} {arm}: rank-1 {told['rank1']:.1%}, mAP {told['map']:.1%} (cosine.dense, one of "
         f"{len(mean)} scorings)"
     )
-
-
-def _each_query(
-    trial: int, split: Split, tracklets: Tracklets, scores: dict[Scoring, Ranking]
-) -> pa.Table:
-    """One row a query that has a right answer, for each scoring."""
-    tables = []
-    for scoring, ranking in scores.items():
-        valid = ranking.valid.numpy()
-        query = np.array(split["query"])[valid]
-        columns = {
-            "trial": np.full(len(query), trial),
-            "scoring": np.full(len(query), str(scoring)),
-            "query": query,
-            "pid": tracklets.pid[query],
-            "first_right_rank": ranking.first_right_rank.numpy()[valid],
-            "ap_trapezoid": ranking.ap_trapezoid.numpy()[valid],
-            "ap_step": ranking.ap_step.numpy()[valid],
-        }
-        tables.append(pa.table(columns))
-    return pa.concat_tables(tables)
 
 
 def _cost(record: dict[str, Any], embedding: dict[str, Any]) -> dict[str, Any]:

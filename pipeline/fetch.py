@@ -46,7 +46,7 @@ def main(dataset: DatasetName) -> None:
                 _mirrored(f"{mirror.rstrip('/')}/{dataset}", dataset, folder)
             manifest = _verified(dataset, folder)
         else:
-            folder = _rendered(folder, plan.render)
+            folder = rendered(folder, plan.render)
             try:
                 manifest = _verified(dataset, folder)
             except ValueError as error:
@@ -82,7 +82,7 @@ def _show(bar: Progress, task: TaskID, done: int, total: int | None) -> None:
     bar.update(task, completed=done, total=total)
 
 
-def _rendered(parent: Path, render: Render) -> Path:
+def rendered(parent: Path, render: Render) -> Path:
     """The folder of the rendered archives: one for each set of parameters, kept for reuse."""
     content = json.dumps([synthetic.RENDERER_VERSION, render.model_dump()], sort_keys=True)
     folder = parent / hashlib.sha256(content.encode()).hexdigest()[:12]

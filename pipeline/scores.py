@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -55,6 +56,27 @@ def score_split(
             "dataset that holds no person in two cameras cannot be scored"
         )
     return scores
+
+
+def each_query(
+    trial: int, split: Split, tracklets: Tracklets, scores: dict[Scoring, Ranking]
+) -> pa.Table:
+    """One row a query that has a right answer, for each scoring."""
+    tables = []
+    for scoring, ranking in scores.items():
+        valid = ranking.valid.numpy()
+        query = np.array(split["query"])[valid]
+        columns = {
+            "trial": np.full(len(query), trial),
+            "scoring": np.full(len(query), str(scoring)),
+            "query": query,
+            "pid": tracklets.pid[query],
+            "first_right_rank": ranking.first_right_rank.numpy()[valid],
+            "ap_trapezoid": ranking.ap_trapezoid.numpy()[valid],
+            "ap_step": ranking.ap_step.numpy()[valid],
+        }
+        tables.append(pa.table(columns))
+    return pa.concat_tables(tables)
 
 
 def over_trials(

@@ -96,6 +96,21 @@ def cross_file(source: str, target: str, arm: str) -> Path:
     return Path("cross") / source / target / f"{arm}.json"
 
 
+def occluded_folder(level: float) -> Path:
+    """Index and split of the people tested at a share of occluded frames."""
+    return Path("occlusion") / "data" / str(level)
+
+
+def occlusion_result_file(level: float, arm: str) -> Path:
+    """The measured numbers of an arm at a share of occluded frames."""
+    return Path("occlusion") / "results" / str(level) / f"{arm}.json"
+
+
+def occlusion_ranking_file(level: float, arm: str) -> Path:
+    """What became of each query under an arm at a share of occluded frames."""
+    return Path("occlusion") / "rankings" / str(level) / f"{arm}.parquet"
+
+
 def _home(arm: str) -> Path:
     # The report depends on whole folders of arms: readings in them would be run for it as well.
     return Path("readings" if arm.startswith(READING) else "")

@@ -96,14 +96,16 @@ UNUSED = {
     "compare": {"frames"},
     "ambiguity": {"frames"},
     "cross": {"losses.py"},
+    "occlusion": {"losses.py"},
 }
 STUDIES = {
     study: yaml.safe_load((REPOSITORY / "studies" / study / "dvc.yaml").read_text())["stages"]
-    for study in ("ambiguity", "cross")
+    for study in ("ambiguity", "cross", "occlusion")
 }
 STAGES = {
     **yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"],
     **STUDIES["cross"],
+    **STUDIES["occlusion"],
     "ambiguity": STUDIES["ambiguity"]["ambiguity"],
 }
 
@@ -122,7 +124,7 @@ def modules_behind(file: Path) -> set[Path]:
     return found
 
 
-@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"fetch"}))  # it always runs
+@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"fetch", "occluded"}))  # always run
 def test_stages_depend_on_the_code_that_they_import(stage: str) -> None:
     entry = STAGES[stage]
     assert f"pipeline/{stage}.py" in entry["deps"]
@@ -149,6 +151,25 @@ def test_a_page_waits_for_every_crossed_result() -> None:
     (result,) = STAGES["cross"]["outs"]
     (path,) = result
     assert path.split("/")[0] in STAGES["cross_table"]["deps"]
+
+
+def test_the_report_is_made_without_the_studies() -> None:
+    root = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    needed = {dep for stage in root.values() for dep in stage["deps"]}
+    for study in STUDIES.values():
+        for stage in study.values():
+            for out in stage["outs"]:
+                path = out if isinstance(out, str) else next(iter(out))
+                parts = path.split("/")
+                folders = {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
+                assert not folders & needed, f"`dvc repro` would run the study that makes {path}"
+
+
+def test_every_level_of_occlusion_reaches_its_page() -> None:
+    (queries, result) = STAGES["occlusion"]["outs"]
+    for path in (queries, result):
+        assert "/".join(path.split("/")[:2]) in STAGES["occlusion_table"]["deps"]
+    assert STAGES["occluded"]["outs"][0] in STAGES["occlusion"]["deps"]
 
 
 def test_archives_are_no_part_of_what_stages_depend_on() -> None:

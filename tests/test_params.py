@@ -200,6 +200,22 @@ def test_plans_of_studies_name_what_they_show(tmp_path: Path) -> None:
     }
 
 
+def test_levels_of_occlusion_reach_their_study_alone(tmp_path: Path) -> None:
+    before = plans(load_params(changed(tmp_path)))
+    plan = before["occlusion.json"].model_dump(mode="json")
+    assert plan == {
+        "render": PARAMS["data"]["synthetic"]["render"],
+        "levels": PARAMS["occlusion"],
+        "arms": PARAMS["arms"],
+        "distance": "cosine",
+        "test_frames": "dense",
+    }
+    after = plans(load_params(changed(tmp_path, occlusion=[0.1, 1.0])))
+    assert {n for n in before if before[n] != after[n]} == {"occlusion.json"}
+    without = plans(load_params(changed(tmp_path, datasets=["mars"])))
+    assert without["occlusion.json"].model_dump()["render"] is None
+
+
 def test_changed_reading_changes_only_its_own_plan(tmp_path: Path) -> None:
     before = plans(load_params(changed(tmp_path)))
     after = plans(load_params(changed(tmp_path, readings__k8={"model": {"submodules": 2}})))
@@ -344,6 +360,15 @@ def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
             },
             "cross: synthetic to mars stands there twice",
         ),
+        ({"occlusion": [0.0, 1.5]}, "occlusion.1: .* less than or equal to 1, got 1.5"),
+        ({"occlusion": [-0.1, 0.5]}, "occlusion.0: .* greater than or equal to 0, got -0.1"),
+        ({"occlusion": [0.5]}, "occlusion: .* at least 2 items"),
+        ({"occlusion": 0.5}, "occlusion: .* valid tuple, got 0.5"),
+        ({"occlusion": [0.3, 0.3]}, "occlusion: shares must be in ascending order, each once"),
+        ({"occlusion": [0.3, 0.0]}, "occlusion: shares must be in ascending order, each once"),
+        ({"occlusion": [0, 0.5]}, "occlusion: 0: write a share of frames with its point, such as"),
+        ({"occlusion": [0.0, "half"]}, "occlusion: 'half': write a share of frames"),
+        ({"occlusion": [0.0, float("nan")]}, "occlusion.1: input should be a finite number"),
         ({"evaluate__rerank": "yes"}, "evaluate.rerank: input should be 'none', got 'yes'"),
         ({"evaluate__rerank__k1": 0}, "evaluate.rerank.k1: .* greater than or equal to 1, got 0"),
         ({"evaluate__rerank__k3": 1}, "evaluate.rerank.k3: unknown key"),

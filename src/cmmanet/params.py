@@ -306,12 +306,29 @@ class Params(_Params):
     datasets: tuple[Dataset, ...] = Field(min_length=1)
     arms: tuple[str, ...] = Field(min_length=1)
     cross: tuple[Pair, ...]
+    occlusion: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=2)
     variants: dict[str, dict[str, Any]]
     readings: dict[str, dict[str, Any]]
     samplers: dict[str, Sampler]
     data: Data
     recipes: dict[str, Recipe]
     evaluate: Evaluate
+
+    @field_validator("occlusion", mode="before")
+    @classmethod
+    def _with_a_point(cls, levels: Any) -> Any:
+        # Folders are named after them by DVC, which takes the number as it is written.
+        for level in levels if isinstance(levels, list) else []:
+            if not isinstance(level, float):
+                raise ValueError(f"{level!r}: write a share of frames with its point, such as 0.0")
+        return levels
+
+    @field_validator("occlusion")
+    @classmethod
+    def _rising(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if list(levels) != sorted(set(levels)):
+            raise ValueError("shares must be in ascending order, each once")
+        return levels
 
     @model_validator(mode="after")
     def _names(self) -> Params:
@@ -400,6 +417,16 @@ class CrossPlan(_Params):
     """What the cross-dataset table shows."""
 
     pairs: tuple[Pair, ...]
+    arms: tuple[str, ...]
+    distance: Distance
+    test_frames: TestFrames
+
+
+class OcclusionPlan(_Params):
+    """What the occlusion study renders and shows; `render` is None if synthetic is not run."""
+
+    render: Render | None
+    levels: tuple[float, ...]
     arms: tuple[str, ...]
     distance: Distance
     test_frames: TestFrames
@@ -524,6 +551,13 @@ def plans(params: Params) -> dict[str, BaseModel]:
         ),
         "cross.json": CrossPlan(
             pairs=params.cross,
+            arms=params.arms,
+            distance=params.evaluate.distance,
+            test_frames=params.evaluate.test_frames,
+        ),
+        "occlusion.json": OcclusionPlan(
+            render=params.data.synthetic.render if "synthetic" in params.datasets else None,
+            levels=params.occlusion,
             arms=params.arms,
             distance=params.evaluate.distance,
             test_frames=params.evaluate.test_frames,

@@ -17,7 +17,7 @@ from cmmanet.evaluation.comparison import compare
 from cmmanet.evaluation.metrics import METRICS, Scoring
 from pipeline import compare as stage_compare
 from pipeline import embed, evaluate, workspace
-from pipeline.scores import score_split
+from pipeline.scores import each_query, score_split
 
 Draw = Callable[[str, str, Sequence[int]], None]
 
@@ -70,7 +70,7 @@ def test_queries_without_a_right_answer_have_no_row() -> None:
     scores = score_split(
         {"dense": features, "chunk_first": features}, [0, 1, 2, 3], tracklets, split, None
     )
-    table = evaluate._each_query(3, split, tracklets, scores).to_pandas()
+    table = each_query(3, split, tracklets, scores).to_pandas()
     assert table["query"].tolist() == [0] * 4 and table["pid"].tolist() == [5] * 4
     assert table["trial"].tolist() == [3] * 4 and table["scoring"].nunique() == 4
 

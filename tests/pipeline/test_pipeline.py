@@ -360,7 +360,8 @@ def test_archive_cut_short_stops_the_pipeline_with_its_name(clone: Clone) -> Non
     "stage",
     [
         "plan", "fetch", "index", "split", "train", "embed", "evaluate", "compare", "tables",
-        "page", "ambiguity", "cross", "cross_table", "search",
+        "page", "ambiguity", "cross", "cross_table", "occluded", "occlusion",
+        "occlusion_table", "search",
     ],
 )  # fmt: skip
 def test_every_stage_explains_itself(stage: str) -> None:

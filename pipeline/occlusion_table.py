@@ -1,0 +1,45 @@
+"""Stage occlusion_table: the page of what occlusion takes from each arm, and its figure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from cmmanet.evaluation.metrics import Scoring
+from cmmanet.evaluation.occlusion import robustness
+from cmmanet.params import OcclusionPlan
+from cmmanet.reporting.occlusion import BASELINE, numbers, render_occlusion
+from cmmanet.reporting.occlusion_figure import occlusion_figure
+from pipeline import workspace
+from pipeline.command import run
+
+
+def main() -> None:
+    """Write reports/occlusion.md, its numbers as JSON, and reports/occlusion.png."""
+    plan = workspace.read_plan(OcclusionPlan, "occlusion.json")
+    scoring = Scoring(plan.distance, plan.test_frames)
+    results: dict[tuple[float, str], Any] = {
+        (level, arm): workspace.read_json(
+            workspace.occlusion_result_file(level, arm), f"occlusion {level} {arm}"
+        )
+        for level in plan.levels
+        for arm in plan.arms
+    }
+    queries = {arm: [_queries(level, arm, scoring) for level in plan.levels] for arm in plan.arms}
+    planned = plan.model_dump(mode="json")
+    found = numbers(planned, results, robustness(queries, BASELINE))
+    page = workspace.REPORTS / "occlusion.md"
+    workspace.write_bytes(page.with_suffix(".png"), occlusion_figure(found))
+    workspace.write_json(page.with_suffix(".json"), found)
+    workspace.write_text(page, render_occlusion(planned, results, found))
+    print(f"{page}: {len(plan.arms)} arms at {len(plan.levels)} shares of occluded frames")
+
+
+def _queries(level: float, arm: str, scoring: Scoring) -> pd.DataFrame:
+    path = workspace.occlusion_ranking_file(level, arm)
+    return pd.read_parquet(path, filters=[("scoring", "=", str(scoring))])
+
+
+if __name__ == "__main__":
+    run(main)
