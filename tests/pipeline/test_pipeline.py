@@ -113,7 +113,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 def test_every_stage_ran_and_left_its_outputs(clone: Clone) -> None:
     ran = clone.stages_run(clone.first_output)  # type: ignore[attr-defined]
-    once = ("fetch", "index", "split", "compare")
+    once = ("fetch", "index", "split", "compare", "curves", "retrievals", "figures")
     expected = {"plan", "tables", "page", *(f"{stage}@synthetic" for stage in once)}
     expected |= {f"{s}@synthetic-{arm}" for s in ("train", "embed", "evaluate") for arm in ARMS}
     assert ran == expected
@@ -209,7 +209,8 @@ def test_changed_sampler_moves_the_headline_without_training(clone: Clone) -> No
     clone.run("git", "add", ".")
     clone.run("git", "commit", "-qm", "results")
     output = clone.run("dvc", "exp", "run", "-n", "other", "-S", "sampler=restricted")
-    after = {"plan", "fetch@synthetic", "compare@synthetic", "tables", "page"}
+    each = ("fetch", "compare", "curves", "retrievals", "figures")
+    after = {"plan", "tables", "page", *(f"{stage}@synthetic" for stage in each)}
     assert clone.stages_run(output) == after
     assert clone.read("reports/metrics.json")["synthetic"]["arm"] == "cmmanet-restricted"
     shown = json.loads(clone.run("dvc", "exp", "show", "--json"))

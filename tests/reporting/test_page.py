@@ -93,7 +93,7 @@ def test_headings_descend_by_one(page: Page) -> None:
 def test_landmarks_and_names(page: Page) -> None:
     (root,) = page.all("html")
     assert root["lang"] == "en"
-    for tag in ("header", "nav", "main", "title"):
+    for tag in ("header", "nav", "main", "footer", "title"):
         assert len(page.all(tag)) == 1
     anchors = [element["id"] for element in page.elements if "id" in element.attributes]
     assert len(anchors) == len(set(anchors))

@@ -53,6 +53,7 @@ def render_page(
         policy=_policy(programs),
         css=_part("page.css"),
         programs=programs,
+        vega=vl_convert.get_vega_version(),
         datasets=[dataset_view(shown, arms, headline) for shown in datasets],
         styles=styles(arms),
         right=RIGHT,
