@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cmmanet.evaluation.comparison import DRAWS, SEED, Comparison, compare
 from cmmanet.evaluation.metrics import Scoring
@@ -15,6 +14,7 @@ from cmmanet.params import ReportPlan
 from cmmanet.reporting.published import planned_steps
 from pipeline import workspace
 from pipeline.command import DatasetName, run
+from pipeline.rankings import read_queries
 
 
 def main(dataset: DatasetName) -> None:
@@ -30,8 +30,8 @@ def compare_arms(
     dataset: str, arms: Sequence[str], steps: Iterable[tuple[str, str]], scoring: Scoring
 ) -> dict[str, Any]:
     """What `compare` says of these arms, as reports read it."""
-    queries = {arm: _queries(dataset, arm, scoring) for arm in arms}
-    ratio = _test_to_train(dataset)
+    queries = {arm: read_queries(dataset, arm, scoring) for arm in arms}
+    ratio = people_ratio(dataset)
     return _content(compare(queries, steps, test_to_train=ratio), scoring, ratio)
 
 
@@ -41,11 +41,11 @@ def compare_scorings(dataset: str, arm: str, scoring: Scoring) -> dict[str, Any]
     Scorings are no trainings: the spread of one says nothing of another's. Those that leave fewer
     queries with a right answer are left out.
     """
-    own = _queries(dataset, arm, scoring)
-    ratio = _test_to_train(dataset)
+    own = read_queries(dataset, arm, scoring)
+    ratio = people_ratio(dataset)
     steps = []
     for other in scoring.variations():
-        table = _queries(dataset, arm, other)
+        table = read_queries(dataset, arm, other)
         if len(table) == len(own):
             pair = {str(scoring): own, str(other): table}
             compared = compare(pair, [(str(scoring), str(other))], test_to_train=ratio)
@@ -53,7 +53,7 @@ def compare_scorings(dataset: str, arm: str, scoring: Scoring) -> dict[str, Any]
     return {"scoring": str(scoring), "steps": steps}
 
 
-def _test_to_train(dataset: str) -> float | None:
+def people_ratio(dataset: str) -> float | None:
     """People to test on for each to train on, where every trial has a random split of its own."""
     data = workspace.data_folder(dataset)
     trials = workspace.read_json(data / "trials.json", f"split {dataset}")
@@ -93,16 +93,6 @@ def _steps(compared: Comparison) -> list[dict[str, Any]]:
         }
         for (before, after), gains in compared.gains.items()
     ]
-
-
-def _queries(dataset: str, arm: str, scoring: Scoring) -> pd.DataFrame:
-    path = workspace.ranking_file(dataset, arm)
-    try:
-        return pd.read_parquet(path, filters=[("scoring", "=", str(scoring))])
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path}: not there; run the stage evaluate {dataset} {arm} first"
-        ) from None
 
 
 if __name__ == "__main__":

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable
 from pathlib import Path
-from zipfile import ZipFile
 
 import numpy as np
-from PIL import Image
+import numpy.typing as npt
 
 from cmmanet.datasets.canvas import Part
 from cmmanet.datasets.protocol import files_of
-from cmmanet.datasets.tracklets import TRAIN, Listing
-from cmmanet.frames.archive import digest_part, list_members
+from cmmanet.datasets.tracklets import TRAIN, Tracklets
+from cmmanet.evaluation.labels import open_labels, read_labels
+from cmmanet.frames.archive import FrameStore, digest_part, list_members
 from cmmanet.frames.index import build_index, load_tracklets
 from cmmanet.params import OcclusionPlan, Render
 from pipeline import workspace
@@ -37,10 +35,10 @@ def main(level: Level) -> None:
         parts = files.find_parts(raw)
         members = [list_members(part, files.IMAGE_SUFFIX) for part in parts]
         listing = files.read_listing(raw, members)
-        occluded = occluded_frames(raw / "masks_test.zip", people_frames(listing))
         missing = build_index(listing, members, data).missing
         if missing:
             raise ValueError(f"{len(missing):,} frames are missing, such as {missing[0]}")
+        occluded = occluded_frames(data, raw)
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(f"{error} (rendered data: delete {raw}, run this again)") from None
     trials = files.trials(load_tracklets(data), raw, count=1, test_half=None)
@@ -78,30 +76,28 @@ def occluded_render(plan: OcclusionPlan, level: float) -> Render:
     return plan.render.model_copy(update={"occlusion": level, "train_identities": 2})
 
 
-def people_frames(listing: Listing) -> list[str]:
-    """Frames of the real people to test on: no junk, no distractors."""
-    tested = np.flatnonzero((listing.role != TRAIN) & (listing.pid > 0))
-    return [
-        name
-        for row in tested
-        for name in listing.member[listing.first[row] :][: listing.length[row]]
-    ]
+def occluded_frames(data: Path, raw: Path) -> list[bool]:
+    """Whether each frame of the real people to test on has something before the person.
 
-
-def occluded_frames(masks: Path, frames: Iterable[str]) -> list[bool]:
-    """Whether each frame has something before the person, by an archive of label maps.
+    Junk and distractors are not among them.
 
     Raises:
-        ValueError: if the archive lacks the label map of a frame.
+        ValueError: if a frame has no label map.
     """
-    with ZipFile(masks) as archive:
-        try:
-            maps = [archive.read(f"{Path(name).with_suffix('.png')}") for name in frames]
-        except KeyError as error:
-            raise ValueError(f"{masks}: {error.args[0]}") from None
+    store, tracklets = open_labels(data, raw), load_tracklets(data)
+    if store is None:
+        raise ValueError(f"{raw}: no label maps")
+    tested = np.flatnonzero((tracklets.role != TRAIN) & (tracklets.pid > 0))
     return [
-        bool((np.asarray(Image.open(io.BytesIO(labels))) == Part.OCCLUDER).any()) for labels in maps
+        bool(hidden)
+        for row in tested
+        for hidden in (_labels(store, tracklets, int(row)) == Part.OCCLUDER).any((1, 2))
     ]
+
+
+def _labels(store: FrameStore, tracklets: Tracklets, row: int) -> npt.NDArray[np.uint8]:
+    first = int(tracklets.first[row])
+    return read_labels(store, range(first, first + int(tracklets.length[row])))
 
 
 if __name__ == "__main__":

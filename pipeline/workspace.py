@@ -76,6 +76,16 @@ def comparison_file(dataset: str) -> Path:
     return Path("comparisons") / f"{dataset}.json"
 
 
+def attention_file(dataset: str, arm: str) -> Path:
+    """What an arm's attention looks at, query by query."""
+    return Path("attention") / dataset / f"{arm}.parquet"
+
+
+def claims_file(dataset: str) -> Path:
+    """The paper's claims about attention, judged."""
+    return Path("claims") / f"{dataset}.json"
+
+
 def curve_folder(dataset: str) -> Path:
     """CMC and training curves of a dataset's arms."""
     return Path("curves") / dataset
@@ -89,6 +99,11 @@ def retrieval_file(dataset: str) -> Path:
 def figure_folder(dataset: str) -> Path:
     """A dataset's figures, and what they show."""
     return REPORTS / "figures" / dataset
+
+
+def figure_list(dataset: str) -> Path:
+    """What a dataset's figures show."""
+    return figure_folder(dataset) / "figures.json"
 
 
 def cross_file(source: str, target: str, arm: str) -> Path:

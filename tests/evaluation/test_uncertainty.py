@@ -13,10 +13,12 @@ from cmmanet.evaluation.uncertainty import (
     Gain,
     Variance,
     fixed_variance,
+    gain_in_these_trainings,
     gain_on_one_split,
     gain_over_splits,
     identity_bootstrap,
     identity_variance,
+    own_variance,
     percentile_interval,
     training_variance,
 )
@@ -466,3 +468,29 @@ def test_means_and_draws_that_make_no_sense_are_refused() -> None:
 def test_a_ratio_that_makes_no_sense_is_refused(ratio: float) -> None:
     with pytest.raises(ValueError, match="test_to_train must be positive"):
         gain_over_splits([0.1, 0.2], SOME, test_to_train=ratio)
+
+
+@given(arms=st.integers(1, 4), trials=st.integers(2, 4), seed=st.integers(0, 99))
+def test_own_variance_is_the_pooled_textbook_one(arms: int, trials: int, seed: int) -> None:
+    means = np.random.default_rng(seed).normal(size=(arms, trials))
+    got = own_variance(means)
+    assert got.degrees == arms * (trials - 1)
+    assert got.value == pytest.approx(np.var(means, axis=1, ddof=1).mean())
+
+
+def test_own_variance_keeps_what_arms_share_in_a_trial() -> None:
+    means = np.array([[0.0, 1.0], [5.0, 6.0]])
+    assert training_variance(means).value == 0 and own_variance(means).value == 0.5
+    assert own_variance(means[:, :1]).degrees == 0
+    assert own_variance(np.full((2, 2), 0.1)).value == 0
+
+
+def test_in_these_trainings_people_alone_are_students_t() -> None:
+    # One query a person: the textbook's interval of a mean.
+    gains = np.random.default_rng(1).normal(0.3, 1.0, size=(1, 12))
+    got = gain_in_these_trainings(gains, np.arange(12))
+    low, high = stats.t.interval(0.95, 11, gains.mean(), stats.sem(gains[0]))
+    assert got.gain == pytest.approx(gains.mean()) and got.degrees == pytest.approx(11)
+    assert got.half_width == pytest.approx((high - low) / 2)
+    assert gain_in_these_trainings(np.ones((2, 5)), np.arange(5)).half_width is None
+    assert gain_in_these_trainings(gains[:, :3], np.arange(3)).resolved is None

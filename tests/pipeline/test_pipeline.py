@@ -113,9 +113,12 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 def test_every_stage_ran_and_left_its_outputs(clone: Clone) -> None:
     ran = clone.stages_run(clone.first_output)  # type: ignore[attr-defined]
-    once = ("fetch", "index", "split", "compare", "curves", "retrievals", "figures")
+    once = (
+        "fetch", "index", "split", "compare", "claims", "curves", "retrievals", "figures",
+    )  # fmt: skip
     expected = {"plan", "tables", "page", *(f"{stage}@synthetic" for stage in once)}
-    expected |= {f"{s}@synthetic-{arm}" for s in ("train", "embed", "evaluate") for arm in ARMS}
+    each = ("train", "embed", "evaluate", "attention")
+    expected |= {f"{stage}@synthetic-{arm}" for stage in each for arm in ARMS}
     assert ran == expected
     tables = (clone.folder / "reports/tables.md").read_text()
     assert "not run" in tables and "`cmmanet-restricted`" in tables
@@ -170,7 +173,7 @@ def test_mlflow_has_a_run_an_arm_and_a_nested_run_a_trial(clone: Clone) -> None:
         assert run.data.params["optimiser.lr"] == "0.002"
         assert run.inputs.dataset_inputs[0].dataset.name == "synthetic"
     client = MlflowClient(tracking_uri=f"sqlite:///{clone.folder}/mlflow.db")
-    assert {"tables.md"} == {f.path for f in client.list_artifacts(parent.info.run_id)}
+    assert {"tables.md", "cmc.png"} == {f.path for f in client.list_artifacts(parent.info.run_id)}
     artifacts = {f.path for f in client.list_artifacts(result["trials"][0]["mlflow_run"])}
     assert artifacts == {"history.csv", "clips.png"}
 
@@ -209,8 +212,8 @@ def test_changed_sampler_moves_the_headline_without_training(clone: Clone) -> No
     clone.run("git", "add", ".")
     clone.run("git", "commit", "-qm", "results")
     output = clone.run("dvc", "exp", "run", "-n", "other", "-S", "sampler=restricted")
-    each = ("fetch", "compare", "curves", "retrievals", "figures")
-    after = {"plan", "tables", "page", *(f"{stage}@synthetic" for stage in each)}
+    again = ("fetch", "compare", "claims", "curves", "retrievals", "figures")
+    after = {"plan", "tables", "page", *(f"{stage}@synthetic" for stage in again)}
     assert clone.stages_run(output) == after
     assert clone.read("reports/metrics.json")["synthetic"]["arm"] == "cmmanet-restricted"
     shown = json.loads(clone.run("dvc", "exp", "show", "--json"))
@@ -360,9 +363,9 @@ def test_archive_cut_short_stops_the_pipeline_with_its_name(clone: Clone) -> Non
 @pytest.mark.parametrize(
     "stage",
     [
-        "plan", "fetch", "index", "split", "train", "embed", "evaluate", "compare", "tables",
-        "page", "ambiguity", "cross", "cross_table", "occluded", "occlusion",
-        "occlusion_table", "search",
+        "plan", "fetch", "index", "split", "train", "embed", "evaluate", "compare", "attention",
+        "claims", "curves", "retrievals", "figures", "tables", "page", "ambiguity", "cross",
+        "cross_table", "occluded", "occlusion", "occlusion_table", "search",
     ],
 )  # fmt: skip
 def test_every_stage_explains_itself(stage: str) -> None:

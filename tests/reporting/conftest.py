@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cmmanet.reporting.results import Figure, Planned, planned
 from cmmanet.reporting.tables import render_tables
 
 ARMS = [
@@ -310,9 +311,23 @@ def make_comparisons(
     }
 
 
+def make_plan(
+    report: dict[str, Any],
+    results: dict[tuple[str, str], Any],
+    comparisons: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> Planned:
+    """What the page is made of: comparisons made up from the results, no claims and no figures."""
+    if comparisons is None:
+        comparisons = make_comparisons(report, results, **kwargs)
+    claims = {dataset: {"claims": []} for dataset in report["datasets"]}
+    figures: dict[str, list[Figure]] = {dataset: [] for dataset in report["datasets"]}
+    return planned(report, results, comparisons, claims, figures)
+
+
 def make_page(report: dict[str, Any], results: dict[tuple[str, str], Any], **kwargs: Any) -> str:
     """The page of these results, with comparisons made up from them."""
-    return render_tables(report, results, make_comparisons(report, results, **kwargs))
+    return render_tables(make_plan(report, results, **kwargs))
 
 
 @pytest.fixture(scope="session")
@@ -326,4 +341,5 @@ def made_up() -> SimpleNamespace:
         comparison=make_comparison,
         comparisons=make_comparisons,
         page=make_page,
+        plan=make_plan,
     )

@@ -1,6 +1,7 @@
 import numpy as np
 import torch
 
+from cmmanet.reporting.colours import RIGHT, WRONG
 from cmmanet.reporting.pictures import (
     FIRST_GAP,
     GAP,
@@ -45,3 +46,30 @@ def test_a_strip_shows_each_query_and_its_answers_in_order() -> None:
 def test_a_strip_may_hold_no_answer() -> None:
     frame = Labelled(np.zeros((40, 60, 3), np.uint8), "", "")
     assert retrieval_strip([(frame, [])]).height == 40 + 2 * LINE + ROW_GAP
+
+
+def test_right_and_wrong_answers_are_told_apart_by_colour_dash_and_mark() -> None:
+    frame = np.full((40, 60, 3), 90, np.uint8)
+    known = [Labelled(frame, "1", "a", True), Labelled(frame, "2", "b", False)]
+    strip = retrieval_strip([(Labelled(frame, "", "q"), known)], scale=2)
+    pixels = np.asarray(strip)
+    line, gap = 2 * LINE, 2 * GAP
+    top = ROW_GAP + line
+    assert strip.height == 40 + 2 * line + 2 * ROW_GAP
+    for column, colour in enumerate((RIGHT, WRONG)):
+        left = gap + 60 + 2 * FIRST_GAP + column * (60 + gap)
+        own = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+        np.testing.assert_array_equal(pixels[top : top + 40, left : left + 60], frame)
+        for edge in (
+            pixels[top - 1, left : left + 60],
+            pixels[top + 40, left : left + 60],
+            pixels[top : top + 40, left - 1],
+            pixels[top : top + 40, left + 60],
+        ):
+            drawn = (edge == own).all(1)
+            assert drawn.all() if colour == RIGHT else 0.3 < drawn.mean() < 0.9, "dashes"
+        mark = pixels[top - line : top - gap // 2, left + 60 - line : left + 60]
+        assert (mark == own).all(2).any()
+    # Of whom nothing is known, nothing is framed.
+    beside = pixels[top : top + 40, gap + 60 : gap + 60 + 5]
+    assert (beside == 255).all()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reporting.pages import tables_of
 
 from cmmanet.reporting.published import load_published, planned_steps
-from cmmanet.reporting.results import Gain, planned
+from cmmanet.reporting.results import Gain
 from cmmanet.reporting.steps import (
     own_steps,
     published_steps,
@@ -47,8 +47,7 @@ def rows_of(markdown: str) -> dict[tuple[str, str], list[str]]:
     return {(step, metric): cells for step, metric, *cells in table[1:]}
 
 
-def steps_of(number: str, report: Any, results: Any, comparisons: Any) -> Any:
-    plan = planned(report, results, comparisons)
+def steps_of(number: str, plan: Any) -> Any:
     return rows_of(published_steps(load_published().tables[number], plan))
 
 
@@ -110,7 +109,7 @@ def test_every_published_difference_stands_there_even_where_nothing_was_run(
     made_up: SimpleNamespace, number: str
 ) -> None:
     report, results = made_up.report(["synthetic"]), made_up.results("synthetic")
-    shown = steps_of(number, report, results, made_up.comparisons(report, results))
+    shown = steps_of(number, made_up.plan(report, results))
     assert shown == {
         (f"`{before}` → `{after}`", metric): [difference, "not run", "–"]
         for (before, after), metrics in PUBLISHED[number].items()
@@ -134,7 +133,7 @@ def test_what_was_measured_stands_beside_it(made_up: SimpleNamespace) -> None:
             known = told.get((step["before"], step["after"], metric))
             if known is not None:
                 step["metrics"][metric] = known
-    shown = steps_of("IV", report, results, comparisons)
+    shown = steps_of("IV", made_up.plan(report, results, comparisons))
     assert shown["`baseline` → `single_mam`", "MARS R1"] == ["+1.5", "+1.2 ± 0.9", "resolved"]
     assert shown["`baseline` → `single_mam`", "MARS R5"] == [
         "+1.0", "−2.0 ± 1.0", "resolved, the other way"
@@ -155,7 +154,7 @@ def test_partial_data_are_not_held_against_the_paper(made_up: SimpleNamespace) -
     for dataset in report["datasets"]:
         for step in comparisons[dataset]["steps"]:
             step["metrics"]["rank1"] = gain(-9.0, 1.0)
-    shown = steps_of("III", report, results, comparisons)
+    shown = steps_of("III", made_up.plan(report, results, comparisons))
     step = f"`cmmanet-restricted` → `{OURS}`"
     assert shown[step, "MARS R1"] == ["+0.5", "−9.0 ± 1.0", "resolved"]
     assert shown[step, "iLIDS-VID R1"] == ["+2.6", "−9.0 ± 1.0", "resolved, the other way"]
@@ -217,7 +216,7 @@ def test_own_steps_are_those_that_were_run(made_up: SimpleNamespace) -> None:
     comparisons = made_up.comparisons(report, results)
     (step,) = comparisons["mars"]["steps"]
     step["metrics"] |= {"rank1": gain(2.6, 0.5), "map": gain(-0.1, 0.5)}
-    plan = planned(report, results, comparisons)
+    plan = made_up.plan(report, results, comparisons)
     text = own_steps(plan, "mars", [("baseline", "single_mam"), (OURS, "k8")])
     assert rows_of(text) == {
         (f"`{OURS}` → `k8`", "R1"): ["+2.6 ± 0.5", "resolved"],

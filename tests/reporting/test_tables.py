@@ -12,6 +12,7 @@ import pytest
 from reporting.pages import assert_well_formed, paper_rows, section, tables_of
 
 from cmmanet.reporting.published import load_published
+from cmmanet.reporting.results import planned
 from cmmanet.reporting.tables import headline_metrics, render_tables
 
 
@@ -153,7 +154,7 @@ def test_a_strong_run_never_looks_like_the_papers(made_up: SimpleNamespace) -> N
         text = section(page, heading)
         # Before the first number.
         assert f"**Not the paper's settings:** {STRONG}." in text[: text.index("|")]
-    for metrics in headline_metrics(report, results, made_up.comparisons(report, results)).values():
+    for metrics in headline_metrics(made_up.plan(report, results)).values():
         assert metrics["recipe"] == "strong" and metrics["papers_settings"] is False
 
 
@@ -185,11 +186,12 @@ def test_what_is_no_number_is_a_dash(made_up: SimpleNamespace, nothing: float | 
         scores["cosine.dense"] = dict.fromkeys(scores["cosine.dense"], nothing)
     for trial in headline["trials"]:
         trial["metrics"]["cosine.dense"] = dict.fromkeys(trial["metrics"]["cosine.dense"], nothing)
-    page = render_tables(report, results, comparisons)
+    plan = made_up.plan(report, results, comparisons)
+    page = render_tables(plan)
     assert not re.search(r"\bnan\b|None", page)
     assert paper_rows(page, "II")["`cmmanet-random_interval`"][1:] == ["–"] * 4
     assert tables_of(page)["MARS: every metric / Each trial"][5][1:] == ["–"] * 3
-    metrics = headline_metrics(report, results, comparisons)["mars"]
+    metrics = headline_metrics(plan)["mars"]
     assert metrics["rank1"] is metrics["map"] is metrics["rank1_std"] is None
     json.dumps(metrics, allow_nan=False)
 
@@ -247,7 +249,7 @@ def test_chunk_first_as_headline(made_up: SimpleNamespace) -> None:
     otherwise = tables_of(page)["MARS: every metric / The same networks, scored otherwise"]
     assert otherwise[0] == ["R1", "cosine, chunk_first", "dense", "euclidean", WITHOUT]
     assert otherwise[1] == ["`baseline`", *[f"{r} ± 0.5" for r in ("77.0", "80.1", "76.3", "72.7")]]
-    headline = headline_metrics(report, results, made_up.comparisons(report, results))["mars"]
+    headline = headline_metrics(made_up.plan(report, results))["mars"]
     mean = results["mars", "cmmanet-random_interval"]["mean"]
     assert headline["rank1"] == mean["cosine.chunk_first"]["rank1"]
 
@@ -324,29 +326,37 @@ def test_rendering_is_repeatable_and_ignores_stale_results(
     )
 
 
-@pytest.mark.parametrize("render", [render_tables, headline_metrics])
-def test_what_is_missing_names_its_stage(made_up: SimpleNamespace, render: Any) -> None:
+def test_what_is_missing_names_its_stage(made_up: SimpleNamespace) -> None:
     report, results = made_up.report(["synthetic", "mars"]), made_up.results("synthetic")
     results |= made_up.results("mars")
     comparisons = made_up.comparisons(report, results)
     del comparisons["mars"]
     with pytest.raises(ValueError, match=r"run `dvc repro compare@mars`$"):
-        render(report, results, comparisons)
+        made_up.plan(report, results, comparisons)
     del results["synthetic", "multi_mam"]
     with pytest.raises(ValueError, match=r"`dvc repro evaluate@synthetic-multi_mam compare@mars`$"):
-        render(report, results, comparisons)
+        made_up.plan(report, results, comparisons)
+
+
+@pytest.mark.parametrize("stage", ["claims", "figures"])
+def test_claims_and_figures_must_be_there(made_up: SimpleNamespace, stage: str) -> None:
+    report, results = made_up.report(["mars"]), made_up.results("mars")
+    there: dict[str, Any] = {"claims": {"mars": {"claims": []}}, "figures": {"mars": []}}
+    there[stage] = {}
+    with pytest.raises(ValueError, match=rf"run `dvc repro {stage}@mars`$"):
+        planned(report, results, made_up.comparisons(report, results), **there)
 
 
 def test_headline_outside_the_arms_is_refused(made_up: SimpleNamespace) -> None:
     arms = ["k8"]
     with pytest.raises(ValueError, match=r"'cmmanet-random_interval' is not among .* \(k8\)"):
-        render_tables(made_up.report(["mars"], arms), made_up.results("mars", arms=arms), {})
+        made_up.plan(made_up.report(["mars"], arms), made_up.results("mars", arms=arms), {})
 
 
 def test_headline_metrics(made_up: SimpleNamespace) -> None:
     results = {**made_up.results("synthetic", 2), **made_up.results("mars", 1, partial=True)}
     report = made_up.report(["synthetic", "mars"])
-    metrics = headline_metrics(report, results, made_up.comparisons(report, results))
+    metrics = headline_metrics(made_up.plan(report, results))
     assert json.loads(json.dumps(metrics)) == metrics
     assert list(metrics) == ["synthetic", "mars"]
     result = results["synthetic", "cmmanet-random_interval"]
@@ -369,7 +379,7 @@ def test_headline_metrics(made_up: SimpleNamespace) -> None:
 
 def test_headline_over_splits_has_no_interval_over_people(made_up: SimpleNamespace) -> None:
     report, results = made_up.report(["ilids-vid"]), made_up.results("ilids-vid", 10)
-    metrics = headline_metrics(report, results, made_up.comparisons(report, results))["ilids-vid"]
+    metrics = headline_metrics(made_up.plan(report, results))["ilids-vid"]
     assert metrics["rank1_low"] is metrics["rank1_high"] is None
     assert metrics["trials"] == 10
 

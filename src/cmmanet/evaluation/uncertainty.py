@@ -134,9 +134,27 @@ def training_variance(means: npt.ArrayLike) -> Variance:
     if not degrees:
         return Variance(np.nan, 0)
     residuals = means - means.mean(0) - means.mean(1, keepdims=True) + means.mean()
-    # What is left of equal numbers is rounding: no spread, and to be known as none.
-    residuals[np.abs(residuals) <= 64 * np.finfo(np.float64).eps * np.abs(means).max()] = 0
-    return Variance(float(np.square(residuals).sum()) / degrees, degrees)
+    return _mean_square(residuals, means, degrees)
+
+
+def own_variance(means: npt.ArrayLike) -> Variance:
+    """Estimate the variance of one trial's number about what its arm would give on average.
+
+    As `training_variance`, but what all arms share in a trial stays in, as it does not cancel
+    where an arm's number is judged by itself: the mean square about the arms' means, pooled, with
+    A(T - 1) degrees of freedom.
+
+    Args:
+        means: [A, T], of all arms that were run in the same trials.
+
+    Raises:
+        ValueError: not [A, T], no means, means that are NaN or infinite.
+    """
+    means = _finite("means", means, "A", "T")
+    degrees = means.shape[0] * (means.shape[1] - 1)
+    if not degrees:
+        return Variance(np.nan, 0)
+    return _mean_square(means - means.mean(1, keepdims=True), means, degrees)
 
 
 def identity_variance(gains: npt.ArrayLike, pid: npt.ArrayLike) -> Variance:
@@ -221,6 +239,22 @@ def gain_on_one_split(gains: npt.ArrayLike, pid: npt.ArrayLike, training: Varian
     return Gain(gain, half_width, float(alone.degrees), abs(gain) > half_width)
 
 
+def gain_in_these_trainings(gains: npt.ArrayLike, pid: npt.ArrayLike) -> Gain:
+    """Judge a gain over other people alone: what holds of these trainings, and of no others.
+
+    For where there are too few trainings for `gain_on_one_split`. The variance is
+    `fixed_variance`; there is no verdict where that is 0.
+
+    Args:
+        gains: [T, Q], of one arm over another in the same trial.
+        pid: integers [Q], of whom each query is.
+
+    Raises:
+        ValueError: as `identity_bootstrap`, for what applies.
+    """
+    return _judge(float(_finite("gains", gains, "T", "Q").mean()), fixed_variance(gains, pid))
+
+
 def gain_over_splits(gains: npt.ArrayLike, training: Variance, *, test_to_train: float) -> Gain:
     """Judge a gain where every trial has its own random split of the same people.
 
@@ -255,6 +289,12 @@ def _judge(gain: float, *parts: Variance) -> Gain:
     degrees = variance**2 / sum(part.value**2 / part.degrees for part in parts)
     half_width = _half_width(Variance(variance, degrees))
     return Gain(gain, half_width, degrees, abs(gain) > half_width)
+
+
+def _mean_square(residuals: Floats, means: Floats, degrees: int) -> Variance:
+    # What is left of equal numbers is rounding: no spread, and to be known as none.
+    residuals[np.abs(residuals) <= 64 * np.finfo(np.float64).eps * np.abs(means).max()] = 0
+    return Variance(float(np.square(residuals).sum()) / degrees, degrees)
 
 
 def _half_width(variance: Variance) -> float:

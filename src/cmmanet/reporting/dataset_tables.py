@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from cmmanet.evaluation.metrics import METRICS, Scoring
 from cmmanet.reporting.cells import DASH, measured, paragraph, percent, table
+from cmmanet.reporting.claims import claims_section
 from cmmanet.reporting.conditions import (
     conditions,
     in_words,
@@ -13,6 +14,7 @@ from cmmanet.reporting.conditions import (
     trial_name,
 )
 from cmmanet.reporting.costs import costs
+from cmmanet.reporting.illustrations import illustrations
 from cmmanet.reporting.paper_tables import PARTIAL
 from cmmanet.reporting.published import Paper, own_arms, steps_to_own
 from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
@@ -43,6 +45,8 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
     else:
         parts += _comparisons(dataset, plan, paper)
     parts += _intervals(dataset, plan)
+    parts += illustrations(dataset, plan.figures[dataset])
+    parts.append(claims_section(plan.claims[dataset]))
     parts += _otherwise(arms, plan.scoring)
     parts += _trials(arms, plan.scoring)
     parts += costs(arms)

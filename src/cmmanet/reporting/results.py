@@ -1,6 +1,6 @@
 """What the report is made from: what the plan names, and each arm's result."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
@@ -177,6 +177,8 @@ class Planned:
     scoring: Scoring
     results: dict[str, dict[str, ArmResult]]
     comparisons: dict[str, Comparison]
+    claims: dict[str, Mapping[str, Any]]
+    figures: dict[str, Sequence[Figure]]
 
     @property
     def arms(self) -> list[str]:
@@ -209,12 +211,14 @@ def planned(
     report: Mapping[str, Any],
     results: Mapping[tuple[str, str], Any],
     comparisons: Mapping[str, Any],
+    claims: Mapping[str, Any],
+    figures: Mapping[str, Sequence[Figure]],
 ) -> Planned:
-    """Pick the results that plan/report.json names; others may be stale and are left out.
+    """Pick what plan/report.json names; other results may be stale and are left out.
 
     Raises:
-        ValueError: the headline is not among the arms, or a planned result or comparison is
-            missing.
+        ValueError: the headline is not among the arms, or a planned result, comparison, claim or
+            figure is missing.
     """
     datasets, arms = report["datasets"], report["arms"]
     headline = str(report.get("headline"))
@@ -229,7 +233,13 @@ def planned(
         for arm in arms
         if (dataset, arm) not in results
     ]
-    missing += [f"compare@{dataset}" for dataset in datasets if dataset not in comparisons]
+    stages = {"compare": comparisons, "claims": claims, "figures": figures}
+    missing += [
+        f"{stage}@{dataset}"
+        for stage, there in stages.items()
+        for dataset in datasets
+        if dataset not in there
+    ]
     if missing:
         raise ValueError(f"results are missing: run `dvc repro {' '.join(missing)}`")
     return Planned(
@@ -238,6 +248,8 @@ def planned(
         scoring=Scoring(report["distance"], report["test_frames"]),
         results={dataset: {arm: results[dataset, arm] for arm in arms} for dataset in datasets},
         comparisons={dataset: comparisons[dataset] for dataset in datasets},
+        claims={dataset: claims[dataset] for dataset in datasets},
+        figures={dataset: figures[dataset] for dataset in datasets},
     )
 
 

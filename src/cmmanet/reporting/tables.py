@@ -1,10 +1,10 @@
 """The report: one Markdown page, and the headline numbers for DVC.
 
-Both are functions of the plan and its results alone: no clock, no files but the packaged
+Both are functions of what the plan names alone: no clock, no files but the packaged
 transcription of the paper.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from cmmanet.evaluation.metrics import METRICS
@@ -23,7 +23,7 @@ from cmmanet.reporting.dataset_tables import dataset_section
 from cmmanet.reporting.paper_tables import paper_table
 from cmmanet.reporting.provenance import dates, devices
 from cmmanet.reporting.published import Paper, load_published
-from cmmanet.reporting.results import TITLES, ArmResult, Planned, is_partial, planned, title
+from cmmanet.reporting.results import TITLES, ArmResult, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark, stated_settings, unmentioned_options
 from cmmanet.reporting.steps import NO_TELLING
 
@@ -66,19 +66,9 @@ READING = (
 )
 
 
-def render_tables(
-    report: Mapping[str, Any],
-    results: Mapping[tuple[str, str], Any],
-    comparisons: Mapping[str, Any],
-) -> str:
-    """The page reports/tables.md.
-
-    From plan/report.json, the results by (dataset, arm) and the comparisons by dataset.
-
-    Raises:
-        ValueError: a planned result or comparison is missing, or the headline is no planned arm.
-    """
-    plan, paper = planned(report, results, comparisons), load_published()
+def render_tables(plan: Planned) -> str:
+    """The page reports/tables.md."""
+    paper = load_published()
     parts = [
         "# CMMANet: published and measured",
         paragraph(
@@ -104,17 +94,8 @@ def render_tables(
     return "\n\n".join(parts) + "\n"
 
 
-def headline_metrics(
-    report: Mapping[str, Any],
-    results: Mapping[tuple[str, str], Any],
-    comparisons: Mapping[str, Any],
-) -> dict[str, dict[str, Any]]:
-    """The file reports/metrics.json: the headline arm's numbers on each planned dataset.
-
-    Raises:
-        ValueError: as `render_tables`.
-    """
-    plan = planned(report, results, comparisons)
+def headline_metrics(plan: Planned) -> dict[str, dict[str, Any]]:
+    """The file reports/metrics.json: the headline arm's numbers on each planned dataset."""
     return {dataset: _headline(arms[plan.headline], plan) for dataset, arms in plan.results.items()}
 
 

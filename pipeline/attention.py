@@ -1,0 +1,89 @@
+"""Stage attention: what the MAMs of an arm look at, over the query tracklets of each trial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cmmanet.evaluation.attention import observe
+from cmmanet.evaluation.attention_table import COLUMNS, KEYS
+from cmmanet.evaluation.labels import open_labels
+from cmmanet.frames.archive import FrameStore
+from cmmanet.training.device import choose_device, choose_precision, default_workers
+from pipeline import workspace
+from pipeline.command import ArmName, DatasetName, run
+from pipeline.dataset import Dataset, open_dataset
+from pipeline.trained import load_trained
+from pipeline.watch import counting
+
+SCHEMA = pa.schema(
+    [
+        *((name, pa.int64()) for name in KEYS),
+        *((name, pa.float64()) for name in COLUMNS),
+    ]
+)
+
+
+def main(dataset: DatasetName, arm: ArmName) -> None:
+    """Measure ARM's attention on DATASET into attention/DATASET/ARM.parquet.
+
+    A row a query of each trial behind each MAM; an arm without one has an empty table.
+    """
+    opened = open_dataset(dataset)
+    store = opened.open_frames()
+    labels = open_labels(opened.folder, opened.raw)
+    tables = [SCHEMA.empty_table()]
+    for trial in range(len(opened.trials["trials"])):
+        tables += _of_trial(opened, store, labels, arm, dataset, trial)
+    table = pa.concat_tables(tables)
+    workspace.write_table(workspace.attention_file(dataset, arm), table)
+    known = "" if labels is not None else "; no label maps: nothing is known of parts"
+    print(f"{dataset} {arm}: {len(table):,} rows of queries behind MAMs{known}")
+
+
+def _of_trial(
+    opened: Dataset,
+    store: FrameStore,
+    labels: FrameStore | None,
+    arm: str,
+    dataset: str,
+    trial: int,
+) -> list[pa.Table]:
+    folder = workspace.run_folder(dataset, arm) / workspace.trial_name(trial)
+    trained = load_trained(folder)
+    if not trained.plan.model.mam_after:
+        return []
+    query = opened.trials["splits"][opened.trials["trials"][trial]]["query"]
+    device = choose_device()
+    frames = int(opened.tracklets.length[query].sum())
+    with counting(f"{dataset} {arm} {folder.name}: attention, frames", frames) as told:
+        observed = observe(
+            trained.network,
+            store,
+            labels,
+            opened.tracklets,
+            query,
+            height=trained.plan.image.height,
+            width=trained.plan.image.width,
+            device=device,
+            precision=choose_precision(trained.plan.precision, device),
+            workers=default_workers(),
+            on_frames=told,
+        )
+    tables = []
+    for stage, measures in observed.items():
+        columns: dict[str, Any] = {
+            "trial": np.full(len(query), trial),
+            "stage": np.full(len(query), stage),
+            "query": np.array(query),
+            "pid": opened.tracklets.pid[query],
+            **{name: values.numpy() for name, values in measures.items()},
+        }
+        tables.append(pa.table(columns).select(SCHEMA.names).cast(SCHEMA))
+    return tables
+
+
+if __name__ == "__main__":
+    run(main)

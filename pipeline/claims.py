@@ -1,0 +1,37 @@
+"""Stage claims: what the paper says of its attention, judged by what the networks attend to."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cmmanet.evaluation.claims import judge_claims
+from cmmanet.params import ReportPlan
+from pipeline import workspace
+from pipeline.command import DatasetName, run
+from pipeline.compare import people_ratio
+
+
+def main(dataset: DatasetName) -> None:
+    """Judge the paper's claims about attention on DATASET, into claims/DATASET.json."""
+    plan = workspace.read_plan(ReportPlan, "report.json")
+    steps = [("single_mam", "single_mam_con"), ("multi_mam", plan.headline)]
+    arms = {arm: _table(dataset, arm) for arm in plan.arms}
+    judged = judge_claims(arms, steps, test_to_train=people_ratio(dataset))
+    workspace.write_json(workspace.claims_file(dataset), {"dataset": dataset, **judged})
+    verdicts = pd.Series([claim["verdict"] for claim in judged["claims"]], dtype=str)
+    counts = ", ".join(f"{count} {word}" for word, count in verdicts.value_counts().items())
+    print(f"{dataset}: {len(verdicts)} comparisons ({counts})")
+
+
+def _table(dataset: str, arm: str) -> pd.DataFrame:
+    path = workspace.attention_file(dataset, arm)
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path}: not there; run the stage attention {dataset} {arm} first"
+        ) from None
+
+
+if __name__ == "__main__":
+    run(main)

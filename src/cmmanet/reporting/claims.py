@@ -1,0 +1,232 @@
+"""What the paper says of its attention beside what was measured of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from cmmanet.reporting.cells import (
+    DASH,
+    bullets,
+    finite,
+    names,
+    paragraph,
+    percent,
+    signed,
+    table,
+)
+
+HEADING = "### The paper's claims about attention"
+
+TITLES = {
+    "entropy": "entropy",
+    "field": "field",
+    "overlap": "overlap",
+    "own_stripe": "own stripe",
+    "purity": "purity",
+    "coverage": "coverage",
+    "background": "background",
+    "occluder": "occluder",
+    "weight_ratio": "weight under occlusion",
+}
+"""Each measure of attention as a table heads it."""
+
+SHORT = " ".join(
+    (
+        "Values are percent, differences percentage points; coverage is a number of parts. Each is",
+        "a mean over a query's frames, over submodules and over queries. **Uniform** is what",
+        "attention without any preference gives in the same frames: for shares of attention, the",
+        "share of the area. The gain is judged as the steps between arms are, over other trainings",
+        "and other people, and its half-width is of a 95 % interval; *in these trainings* means",
+        "that too few were run to say more, and the interval is over other people alone. Nothing",
+        "is corrected for the number of comparisons.",
+    )
+)
+
+DEFINITIONS = (
+    "**Entropy**: −Σ a·log a over that of uniform attention: 100 if uniform, 0 if all on one cell.",
+    "**Field**: exp(−Σ a·log a) / hw, the effective share of the image; at least one cell.",
+    "**Overlap**: mean over pairs of submodules of ⟨√a_j, √a_k⟩ (Eq. 7 and 8); 100 if alike.",
+    "**Own stripe**: mean over k of Â_kk (Eq. 9), which the loss (Eq. 10) itself draws to 100.",
+    "**Purity**: the attention on the body part (head, torso, arms, legs, feet, bag) that a "
+    "submodule looks at most in a tracklet, as a share of all its attention. It is largest if "
+    "attention follows one part, always on the cell that shows most of it.",
+    "**Coverage**: how many different parts those are, over the submodules.",
+    "**Background**, **occluder**: attention on them, the latter in occluded frames only.",
+    "**Weight under occlusion**: by how much the largest weight of a map, the number above the "
+    "pictures of Fig. 3, changes from a tracklet's visible to its occluded frames.",
+)
+
+
+def claims_section(claims: Mapping[str, Any]) -> str:
+    """The section of a dataset's claims/<dataset>.json: a verdict each, then every measure."""
+    if not claims["claims"]:
+        return f"{HEADING}\n\nNot measured: no arm that was run has a MAM."
+    parts = [
+        HEADING,
+        paragraph(_extent(claims)),
+        _judged(claims["claims"]),
+        *_collapse(claims),
+        *_fields_in_cells(claims),
+        paragraph(SHORT),
+        *(part for stage in claims["cells"] for part in _every_measure(claims, stage)),
+        "In the paper's words:",
+        bullets(_quotes(claims["claims"])),
+        "The measures:",
+        bullets(DEFINITIONS),
+    ]
+    return "\n\n".join(parts)
+
+
+def _extent(claims: Mapping[str, Any]) -> str:
+    trials, every = claims["trials"], claims["claims"]
+    words = (
+        f"Every frame of {claims['queries']:,} queries of {claims['people']:,} people, in "
+        f"{trials} {'trial' if trials == 1 else 'trials'} an arm"
+    )
+    if claims["masks"]:
+        words += (
+            f"; {claims['occluded']:,} of these queries have occluded frames, "
+            f"{claims['compared']:,} of them visible ones as well"
+        )
+    else:
+        words += "; without label maps nobody knows which part of a frame is what"
+    counts: dict[str, int] = {}
+    for claim in every:
+        counts[claim["verdict"]] = counts.get(claim["verdict"], 0) + 1
+    told = ", ".join(
+        f"{count} × “{word}”" for word, count in sorted(counts.items(), key=lambda item: -item[1])
+    )
+    return f"{words}. Of {len(every)} comparisons: {told}."
+
+
+def _judged(claims: Sequence[Mapping[str, Any]]) -> str:
+    header = ["the paper says", "measure", "MAM", "compared", "from", "to", "uniform"]
+    rows, said = [], ""
+    for claim in claims:
+        measure, after, before = claim["measure"], claim["after"], claim["before"]
+        mark = " †" * claim["collapsed"]
+        rows.append(
+            [
+                claim["words"] if claim["words"] != said else "",
+                TITLES[measure],
+                *_compared(claim),
+                _value(measure, before["mean"]) if before else DASH,
+                _value(measure, after["mean"]),
+                _value(measure, after["uniform"]),
+                _difference(claim),
+                claim["verdict"] + mark,
+            ]
+        )
+        said = claim["words"]
+    return table([*header, "difference", "verdict"], rows, texts=4, last_text=True)
+
+
+def _compared(claim: Mapping[str, Any]) -> tuple[str, str]:
+    """The MAM, and what is compared behind it."""
+    after, before = claim["after"], claim["before"]
+    arm = f"`{after['arm']}`"
+    if before is None:
+        return f"behind {after['stage']}", arm
+    if before["arm"] == after["arm"]:
+        return f"behind {before['stage']} → {after['stage']}", arm
+    return f"behind {after['stage']}", f"`{before['arm']}` → {arm}"
+
+
+def _value(measure: str, value: float | None) -> str:
+    if value is None:
+        return DASH
+    if measure == "weight_ratio":
+        return signed(100 * value)
+    return f"{value:.2f}" if measure == "coverage" else percent(value)
+
+
+def _difference(claim: Mapping[str, Any]) -> str:
+    gain, half_width = finite(claim["gain"]), finite(claim["half_width"])
+    if gain is None:
+        return DASH
+    if claim["measure"] == "coverage":
+        shown = f"{gain:+.2f}".replace("-", "−")
+        return shown if half_width is None else f"{shown} ± {half_width:.2f}"
+    shown = signed(100 * gain)
+    if half_width is None:
+        return shown
+    width = percent(half_width)
+    return f"{shown} ± {'<0.1' if width == '0.0' else width}"
+
+
+def _collapse(claims: Mapping[str, Any]) -> Iterator[str]:
+    places = claims["collapsed"]
+    if not places:
+        return
+    stages = dict.fromkeys(place["stage"] for place in places)
+    told = "; ".join(
+        f"behind stage {stage} of {names(p['arm'] for p in places if p['stage'] == stage)}"
+        for stage in stages
+    )
+    yield paragraph(
+        f"† **Collapsed**: {told}, the entropy is below 2 % of the uniform's: each submodule puts "
+        "all its attention on one cell of the map. Entropy, field and overlap are then at their "
+        "least, and purity is what one cell gives, whatever is in it: this is no sign of a "
+        "submodule that has found a part of the body. The largest weight is then 1, occluded or "
+        "not."
+    )
+
+
+def _fields_in_cells(claims: Mapping[str, Any]) -> Iterator[str]:
+    """What of two MAMs' fields is due to their maps' sizes."""
+    scales = [
+        c for c in claims["claims"] if c["kind"] == "scales" and finite(c["gain"]) is not None
+    ]
+    if not scales:
+        return
+    told = []
+    for claim in scales:
+        first, second = (
+            f"{side['mean'] * claims['cells'][str(side['stage'])]:.1f} behind {side['stage']}"
+            for side in (claim["after"], claim["before"])
+        )
+        told.append(f"{first} and {second} of `{claim['after']['arm']}`")
+    yield paragraph(
+        "Fields are shares of the image, and the first MAM's map has smaller cells: attention on "
+        "one cell has the smaller field there, whatever was learnt. Counted in cells, fields are "
+        f"{'; '.join(told)}."
+    )
+
+
+def _every_measure(claims: Mapping[str, Any], stage: str) -> Iterator[str]:
+    """Every measure of every arm with a MAM behind a stage."""
+    collapsed = {place["arm"] for place in claims["collapsed"] if str(place["stage"]) == stage}
+    arms = {arm: of[stage] for arm, of in claims["measures"].items() if stage in of}
+    measures = [name for name in TITLES if any(name in measured for measured in arms.values())]
+    rows = [
+        [f"`{arm}`{' †' * (arm in collapsed)}", *(_cell(of, name) for name in measures)]
+        for arm, of in arms.items()
+    ]
+    first = next(iter(arms.values()))
+    rows.append(["uniform attention", *(_value(n, first[n]["uniform"]) for n in measures)])
+    cells = claims["cells"][stage]
+    yield f"#### The MAM behind stage {stage}"
+    yield table(["arm", *(TITLES[name] for name in measures)], rows, texts=1)
+    over = "; with 95 % intervals over people" if claims["test_to_train"] is None else ""
+    limits = f"a field is at least {percent(1 / cells)} %"
+    if stage in claims["purity_bound"]:
+        limits += f", and purity at most {percent(claims['purity_bound'][stage])} %"
+    yield paragraph(f"Maps of {cells} cells: {limits}. Means over trials{over}.")
+
+
+def _cell(measured: Mapping[str, Any], name: str) -> str:
+    if name not in measured:
+        return DASH
+    value, interval = _value(name, measured[name]["mean"]), measured[name]["interval"]
+    if interval is None:
+        return value
+    low, high = (_value(name, bound) for bound in interval)
+    return f"{value} ({low} to {high})"
+
+
+def _quotes(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+    quoted = {claim["words"]: claim for claim in claims}
+    return [
+        f"{words} ({TITLES[claim['measure']]} {'up' if claim['sign'] > 0 else 'down'}): "
+        f"“{claim['quote']}” ({claim['place']})"
+        for words, claim in quoted.items()
+    ]
