@@ -116,7 +116,7 @@ def test_every_stage_ran_and_left_its_outputs(clone: Clone) -> None:
     once = (
         "fetch", "index", "split", "compare", "claims", "curves", "retrievals", "figures",
     )  # fmt: skip
-    expected = {"plan", "tables", *(f"{stage}@synthetic" for stage in once)}
+    expected = {"plan", "tables", "page", *(f"{stage}@synthetic" for stage in once)}
     each = ("train", "embed", "evaluate", "attention")
     expected |= {f"{stage}@synthetic-{arm}" for stage in each for arm in ARMS}
     assert ran == expected
@@ -213,7 +213,8 @@ def test_changed_sampler_moves_the_headline_without_training(clone: Clone) -> No
     clone.run("git", "commit", "-qm", "results")
     output = clone.run("dvc", "exp", "run", "-n", "other", "-S", "sampler=restricted")
     again = ("fetch", "compare", "claims", "curves", "retrievals", "figures")
-    assert clone.stages_run(output) == {"plan", "tables", *(f"{s}@synthetic" for s in again)}
+    after = {"plan", "tables", "page", *(f"{stage}@synthetic" for stage in again)}
+    assert clone.stages_run(output) == after
     assert clone.read("reports/metrics.json")["synthetic"]["arm"] == "cmmanet-restricted"
     shown = json.loads(clone.run("dvc", "exp", "show", "--json"))
     names = re.findall(r'"arm": "([^"]+)"', json.dumps(shown))
@@ -363,8 +364,8 @@ def test_archive_cut_short_stops_the_pipeline_with_its_name(clone: Clone) -> Non
     "stage",
     [
         "plan", "fetch", "index", "split", "train", "embed", "evaluate", "compare", "attention",
-        "claims", "curves", "retrievals", "figures", "tables", "ambiguity", "cross", "cross_table",
-        "occluded", "occlusion", "occlusion_table", "search",
+        "claims", "curves", "retrievals", "figures", "tables", "page", "ambiguity", "cross",
+        "cross_table", "occluded", "occlusion", "occlusion_table", "search",
     ],
 )  # fmt: skip
 def test_every_stage_explains_itself(stage: str) -> None:

@@ -12,7 +12,7 @@ def provenance(arms: Sequence[ArmResult]) -> str:
     parts = [
         f"trained on {by_arm({arm: _training(used) for arm, used in trained.items()})}",
         by_arm({arm: _versions(used) for arm, used in trained.items()}),
-        by_arm({arm: _commit(used) for arm, used in trained.items()}),
+        by_arm({arm: commit_name(used) for arm, used in trained.items()}),
         *where({result["arm"]: _embedded(result) for result in arms}),
         *where({result["arm"]: _evaluated(result) for result in arms}),
         f"measured {dates(arms)}",
@@ -37,11 +37,19 @@ def devices(arms: Iterable[ArmResult]) -> list[str]:
     ]
 
 
+def commit_name(used: Code) -> str:
+    """A commit by its first digits, and whether the code was as committed."""
+    if used["commit"] is None:
+        return "commit unknown"
+    changes = {True: " with uncommitted changes", False: "", None: ", uncommitted changes unknown"}
+    return f"commit {used['commit'][:10]}{changes[used['dirty']]}"
+
+
 def _embedded(result: ArmResult) -> str:
     before, after = result["environment"], result["embedding"]
     changed = [
         f"{word} {text(after)}"
-        for word, text in (("with", _versions), ("at", _commit))
+        for word, text in (("with", _versions), ("at", commit_name))
         if text(after) != text(before)
     ]
     if _machine(after) != _machine(before):
@@ -50,8 +58,8 @@ def _embedded(result: ArmResult) -> str:
 
 
 def _evaluated(result: ArmResult) -> str:
-    commit = _commit(result["evaluation"])
-    return "" if commit == _commit(result["environment"]) else f"evaluated at {commit}"
+    commit = commit_name(result["evaluation"])
+    return "" if commit == commit_name(result["environment"]) else f"evaluated at {commit}"
 
 
 def _training(used: Environment) -> str:
@@ -79,10 +87,3 @@ def _reproducible(used: Environment) -> str:
 
 def _versions(used: Environment) -> str:
     return f"torch {used['torch']}, torchvision {used['torchvision']}, Python {used['python']}"
-
-
-def _commit(used: Code) -> str:
-    if used["commit"] is None:
-        return "commit unknown"
-    changes = {True: " with uncommitted changes", False: "", None: ", uncommitted changes unknown"}
-    return f"commit {used['commit'][:10]}{changes[used['dirty']]}"

@@ -43,6 +43,7 @@ class Trial(TypedDict):
 
     trial: int
     seed: int
+    mlflow_run: str
     iterations: int
     metrics: dict[str, Metrics]
     warnings: NotRequired[dict[str, str] | None]

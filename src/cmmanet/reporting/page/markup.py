@@ -1,0 +1,153 @@
+"""A Markdown page as sections of HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+
+from cmmanet.reporting.page.images import Inlined
+from cmmanet.reporting.parsed import Names, Table, headings, parser, plain, slug, tables_in
+
+# Before a table: its forms as files, and the box in which it scrolls.
+_FORMS = Markup(
+    '<p class="forms">{caption}: <a href="tables/{name}.csv">CSV</a> '
+    '<a href="tables/{name}.tex">LaTeX</a></p>'
+    '<div class="scroll" role="region" tabindex="0" aria-label="Table: {caption}">'
+)
+_FIGURE = Markup(
+    '<figure id="{anchor}"><img src="{source}" width="{width}" height="{height}" alt="{alt}">'
+    "<figcaption>"
+)
+
+
+class Section(NamedTuple):
+    """What stands below a heading of the second rank, with the heading."""
+
+    anchor: str
+    title: str
+    html: Markup
+
+
+class Marked(NamedTuple):
+    """A page: its title, what comes before the first section, and the sections."""
+
+    title: str
+    lead: Markup
+    sections: list[Section]
+
+
+def marked_up(text: str, figures: Mapping[str, Inlined]) -> Marked:
+    """Render a page of Markdown; `figures` has its pictures by file.
+
+    A table can be scrolled by itself, is a landmark with a name, and has links to its other
+    forms. A paragraph that is a picture makes a figure with the paragraph behind it.
+
+    Raises:
+        ValueError: the text does not begin with a heading of the first rank, or shows a picture
+            that is not there.
+    """
+    markdown = parser()
+    tokens = markdown.parse(text)
+    marks = list(headings(tokens))
+    if not marks or marks[0][:2] != (0, 1):
+        raise ValueError("the page to render does not begin with a title: run the stage tables")
+    starts = [place for place, level, _ in marks if level == 2]
+    anchors = _name_headings(tokens, marks)
+    tables = iter(tables_in(tokens))
+    first = starts[0] if starts else len(tokens)
+    return Marked(
+        marks[0][2],
+        _html(markdown, tokens[3:first], tables, figures),
+        [
+            Section(
+                anchors[start],
+                plain(tokens[start + 1].children or []),
+                _html(markdown, tokens[start:end], tables, figures),
+            )
+            for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True)
+        ],
+    )
+
+
+def _name_headings(
+    tokens: Sequence[Token], marks: Sequence[tuple[int, int, str]]
+) -> dict[int, str]:
+    names = Names()
+    anchors = {place: f"text-{names.new(slug(text))}" for place, _, text in marks}
+    for place, anchor in anchors.items():
+        tokens[place].attrSet("id", anchor)
+    return anchors
+
+
+def figure_anchor(file: str) -> str:
+    """Where the page shows a picture."""
+    return f"shown-{slug(file)}"
+
+
+def _html(
+    markdown: MarkdownIt,
+    tokens: Sequence[Token],
+    tables: Iterator[Table],
+    figures: Mapping[str, Inlined],
+) -> Markup:
+    found = [each for token in tokens for each in _accessible(token, tables)]
+    _mark_row_headers(found)
+    found = list(_with_figures(found, figures))
+    return Markup(markdown.renderer.render(found, markdown.options, {}))  # noqa: S704
+
+
+def _accessible(token: Token, tables: Iterator[Table]) -> Iterator[Token]:
+    if token.type == "th_open":
+        token.attrSet("scope", "col")
+    if token.type != "table_open":
+        yield token
+        if token.type == "table_close":
+            yield _raw(Markup("</div>"))
+        return
+    table = next(tables)
+    yield _raw(_FORMS.format(name=table.name, caption=table.caption))
+    yield token
+
+
+def _mark_row_headers(tokens: Sequence[Token]) -> None:
+    """The first cell of a row of numbers says what the row is of."""
+    first = False
+    for place, token in enumerate(tokens):
+        if token.type == "tr_open":
+            first = True
+        elif token.type == "td_open" and first:
+            token.tag = "th"
+            token.attrSet("scope", "row")
+            # A cell is its opening, its text and its end.
+            tokens[place + 2].tag = "th"
+            first = False
+
+
+def _with_figures(tokens: Sequence[Token], figures: Mapping[str, Inlined]) -> Iterator[Token]:
+    """A picture's paragraph and its caption's, of three tokens each, as one figure."""
+    left = iter(enumerate(tokens))
+    for place, token in left:
+        inline = tokens[place + 1].children if token.type == "paragraph_open" else None
+        if not inline or [child.type for child in inline] != ["image"]:
+            yield token
+            continue
+        yield _raw(_figure(inline[0], figures))
+        yield tokens[place + 4]
+        yield _raw(Markup("</figcaption></figure>"))
+        for _ in range(5):
+            next(left)
+
+
+def _figure(image: Token, figures: Mapping[str, Inlined]) -> Markup:
+    file = str(image.attrGet("src"))
+    if file not in figures:
+        raise ValueError(f"reports/{file}: not there, and reports/tables.md shows it: run figures")
+    return _FIGURE.format(anchor=figure_anchor(file), alt=image.content, **figures[file]._asdict())
+
+
+def _raw(html: Markup) -> Token:
+    return Token("html_block", "", 0, content=f"{html}\n")

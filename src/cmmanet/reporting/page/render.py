@@ -1,0 +1,75 @@
+"""The page: one HTML file, its pictures, data and programs within."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+
+import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from cmmanet.reporting.colours import RIGHT, WRONG, styles
+from cmmanet.reporting.page.content import Shown, dataset_view, figure_files
+from cmmanet.reporting.page.images import figure_image
+from cmmanet.reporting.page.markup import marked_up
+from cmmanet.reporting.page.origins import origins
+from cmmanet.reporting.results import ArmResult
+
+_PROGRAMS = ("shared.js", "charts.js", "browser.js")
+
+
+def render_page(
+    text: str,
+    arms: Sequence[str],
+    headline: str,
+    results: Iterable[ArmResult],
+    datasets: Sequence[Shown],
+) -> str:
+    """The page of reports/tables.md (`text`) and what there is to look at of each dataset.
+
+    It may load nothing from anywhere, and run no program but its own: by a policy that names
+    each program's digest.
+
+    Raises:
+        ValueError: the text is none of the stage tables, or shows a picture that is not there.
+    """
+    figures = {
+        file: figure_image(png) for shown in datasets for file, png in figure_files(shown).items()
+    }
+    # Its stub wants the snippet that it documents as optional.
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    programs = [bundle, "\n".join(map(_part, _PROGRAMS))]
+    environment = Environment(
+        loader=PackageLoader("cmmanet.reporting", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(
+        page=marked_up(text, figures),
+        policy=_policy(programs),
+        css=_part("page.css"),
+        programs=programs,
+        vega=vl_convert.get_vega_version(),
+        datasets=[dataset_view(shown, arms, headline) for shown in datasets],
+        styles=styles(arms),
+        right=RIGHT,
+        wrong=WRONG,
+        origins=origins(results),
+    )
+
+
+def _policy(programs: Iterable[str]) -> str:
+    digests = (base64.b64encode(hashlib.sha256(code.encode()).digest()) for code in programs)
+    allowed = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
+    return (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
+        f"style-src 'unsafe-inline'; script-src {allowed}"
+    )
+
+
+def _part(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")

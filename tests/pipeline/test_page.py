@@ -1,0 +1,122 @@
+"""Stage page: from the files of other stages to the page and the tables' other forms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from reporting.page_parts import Page, make_shown
+
+from cmmanet.reporting.page.content import Shown
+from pipeline import page, workspace
+
+ARMS = ["baseline", "cmmanet-random_interval"]
+TABLES = """# CMMANet: published and measured
+
+**Nothing yet.**
+
+## Status
+
+| dataset | run |
+|:--------|----:|
+| Synthetic | in full |
+
+## Synthetic
+
+### Figures
+
+![rising](figures/synthetic/cmc.png)
+
+**CMC curves**. Six.
+
+### Each trial
+
+| arm | R1 |
+|:----|---:|
+| `baseline` | 1.0 ± 0.1 |
+"""
+
+
+@pytest.fixture
+def reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory where everything before the page was run."""
+    monkeypatch.chdir(tmp_path)
+    report = {
+        "datasets": ["synthetic"], "arms": ARMS, "sampler": "random_interval",
+        "headline": ARMS[-1], "distance": "cosine", "test_frames": "dense",
+    }  # fmt: skip
+    workspace.write_json(workspace.plan_file("report.json"), report)
+    workspace.write_text(workspace.REPORTS / "tables.md", TABLES)
+    code = {"commit": "abc1234def5678", "dirty": False, "date": "2026-11-22T16:00:00+00:00"}
+    metrics = {"cosine.dense": dict.fromkeys(
+        ("rank1", "rank5", "rank10", "rank20", "map", "map_step"), 1 / 3)}  # fmt: skip
+    trial = {"trial": 0, "seed": 3, "iterations": 60, "mlflow_run": "f" * 32, "metrics": metrics}
+    for arm in ARMS:
+        result = {
+            "dataset": "synthetic", "arm": arm, "trials": [trial], "mean": metrics, "std": None,
+            "environment": {**code, "device": "CPU"}, "embedding": code, "evaluation": code,
+        }  # fmt: skip
+        workspace.write_json(workspace.result_file("synthetic", arm), result)
+    _write(make_shown("synthetic", ARMS))
+    return tmp_path
+
+
+def _write(shown: Shown) -> None:
+    figures = workspace.figure_folder("synthetic")
+    workspace.write_json(figures / "figures.json", list(shown.figures))
+    for name, png in shown.pictures.items():
+        workspace.write_bytes(figures / name, png)
+    curves = workspace.curve_folder("synthetic")
+    curves.mkdir(parents=True)
+    pd.DataFrame(shown.cmc).to_csv(curves / "cmc.csv", index=False)
+    pd.DataFrame(shown.training).to_csv(curves / "training.csv", index=False)
+    workspace.write_json(workspace.retrieval_file("synthetic"), shown.retrievals)
+
+
+def test_page_and_forms(reported: Path) -> None:
+    page.main()
+    shown = Page((reported / "reports/index.html").read_text())
+    assert len(shown.all("figure")) == 1
+    assert "Not run." not in shown.all("main")[0].text
+    assert {path.name for path in (reported / "reports/tables").iterdir()} == {
+        "measured.csv", "status.csv", "status.tex",
+        "synthetic-each-trial.csv", "synthetic-each-trial.tex",
+    }  # fmt: skip
+    measured = pd.read_csv(reported / "reports/tables/measured.csv")
+    assert set(measured["value"]) == {1 / 3} and set(measured["trial"]) == {"mean", "0"}
+    for link in shown.all("a"):
+        target = link["href"]
+        if not target.startswith(("#", "https:")):
+            assert (reported / "reports" / target).exists(), target
+
+
+def test_again_is_the_same_and_nothing_old_is_left(reported: Path) -> None:
+    page.main()
+    before = {path: path.read_bytes() for path in Path("reports").rglob("*") if path.is_file()}
+    Path("reports/tables/of-an-older-page.csv").write_text("old")
+    page.main()
+    after = {path: path.read_bytes() for path in Path("reports").rglob("*") if path.is_file()}
+    assert before == after
+
+
+def test_what_was_not_run_is_no_error(reported: Path) -> None:
+    workspace.retrieval_file("synthetic").unlink()
+    (workspace.curve_folder("synthetic") / "cmc.csv").unlink()
+    page.main()
+    assert (reported / "reports/index.html").read_text().count("<p>Not run.</p>") == 2
+
+
+@pytest.mark.parametrize(
+    ("gone", "message"),
+    [
+        ("reports/tables.md", r"reports/tables\.md: not there; run the stage tables first"),
+        ("results/synthetic/baseline.json", "run the stage evaluate synthetic baseline first"),
+        ("plan/report.json", "run `python -m pipeline.plan`"),
+    ],
+)
+def test_a_missing_input_is_named(reported: Path, gone: str, message: str) -> None:
+    (reported / gone).unlink()
+    with pytest.raises(FileNotFoundError, match=message):
+        page.main()
+    assert not (reported / "reports/index.html").exists()
