@@ -12,11 +12,11 @@ from cmmanet.evaluation.attention_table import COLUMNS, KEYS
 from cmmanet.evaluation.labels import open_labels
 from cmmanet.frames.archive import FrameStore
 from cmmanet.training.device import choose_device, choose_precision, default_workers
-from pipeline import workspace
-from pipeline.command import ArmName, DatasetName, run
-from pipeline.dataset import Dataset, open_dataset
-from pipeline.trained import load_trained
-from pipeline.watch import counting
+from pipeline.parts import workspace
+from pipeline.parts.command import ArmName, DatasetName, run
+from pipeline.parts.dataset import Dataset, open_dataset
+from pipeline.parts.trained import load_trained
+from pipeline.parts.watch import counting
 
 SCHEMA = pa.schema(
     [

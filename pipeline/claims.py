@@ -6,9 +6,9 @@ import pandas as pd
 
 from cmmanet.evaluation.claims import judge_claims
 from cmmanet.params import ReportPlan
-from pipeline import workspace
-from pipeline.command import DatasetName, run
 from pipeline.compare import people_ratio
+from pipeline.parts import workspace
+from pipeline.parts.command import DatasetName, run
 
 
 def main(dataset: DatasetName) -> None:

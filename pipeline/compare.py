@@ -12,9 +12,9 @@ from cmmanet.evaluation.metrics import Scoring
 from cmmanet.frames.index import load_tracklets
 from cmmanet.params import ReportPlan
 from cmmanet.reporting.published import planned_steps
-from pipeline import workspace
-from pipeline.command import DatasetName, run
-from pipeline.rankings import read_queries
+from pipeline.parts import workspace
+from pipeline.parts.command import DatasetName, run
+from pipeline.parts.rankings import read_queries
 
 
 def main(dataset: DatasetName) -> None:

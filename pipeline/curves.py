@@ -8,9 +8,9 @@ import pandas as pd
 from cmmanet.evaluation.curves import cmc_over_trials
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.params import ReportPlan
-from pipeline import workspace
-from pipeline.command import DatasetName, run
-from pipeline.rankings import read_queries
+from pipeline.parts import workspace
+from pipeline.parts.command import DatasetName, run
+from pipeline.parts.rankings import read_queries
 
 RANKS = 50  # at most; a gallery may be smaller
 

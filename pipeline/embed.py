@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from cmmanet.frames.archive import FrameStore
-from pipeline import workspace
-from pipeline.command import ArmName, DatasetName, run
-from pipeline.dataset import Dataset, open_dataset
-from pipeline.embeddings import source_of, write_embeddings
-from pipeline.trained import load_trained
+from pipeline.parts import workspace
+from pipeline.parts.command import ArmName, DatasetName, run
+from pipeline.parts.dataset import Dataset, open_dataset
+from pipeline.parts.embeddings import source_of, write_embeddings
+from pipeline.parts.trained import load_trained
 
 
 def main(dataset: DatasetName, arm: ArmName) -> None:

@@ -10,13 +10,13 @@ import pyarrow as pa
 from cmmanet.datasets.tracklets import Split, Tracklets
 from cmmanet.frames.archive import hash_file
 from cmmanet.params import EvaluatePlan
-from pipeline import workspace
-from pipeline.command import ArmName, DatasetName, run
-from pipeline.dataset import open_dataset
-from pipeline.embeddings import read_embeddings, source_of
-from pipeline.provenance import code
-from pipeline.scores import each_query, over_trials, protocol, reranking_of, score_split
-from pipeline.tracking import Tracker
+from pipeline.parts import workspace
+from pipeline.parts.command import ArmName, DatasetName, run
+from pipeline.parts.dataset import open_dataset
+from pipeline.parts.embeddings import read_embeddings, source_of
+from pipeline.parts.provenance import code
+from pipeline.parts.scores import each_query, over_trials, protocol, reranking_of, score_split
+from pipeline.parts.tracking import Tracker
 
 
 def main(dataset: DatasetName, arm: ArmName) -> None:

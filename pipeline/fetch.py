@@ -27,8 +27,8 @@ from cmmanet.datasets.protocol import files_of
 from cmmanet.frames import archive
 from cmmanet.frames.archive import digest_part, hash_file, list_members
 from cmmanet.params import DataPlan, Render
-from pipeline import workspace
-from pipeline.command import DatasetName, run
+from pipeline.parts import workspace
+from pipeline.parts.command import DatasetName, run
 
 
 def main(dataset: DatasetName) -> None:
@@ -106,8 +106,9 @@ def _verified(dataset: str, folder: Path) -> dict[str, Any]:
     stamps = {str(file): _stamp(file) for file in [*files.info_files(folder), *parts]}
     kept = workspace.root() / "data" / ".manifests" / f"{dataset}.json"
     # What an older version of this code verified is verified anew.
-    rooms = (Path(__file__).parent, Path(mars.__file__).parent, Path(archive.__file__).parent)
-    version = [hash_file(code) for room in rooms for code in sorted(room.glob("*.py"))]
+    rooms = (Path(mars.__file__).parent, Path(archive.__file__).parent)
+    code = [Path(__file__), *(file for room in rooms for file in sorted(room.glob("*.py")))]
+    version = [hash_file(file) for file in code]
     try:
         last = json.loads(kept.read_bytes())
         if last["stamps"] == stamps and last["version"] == version:

@@ -14,11 +14,11 @@ from cmmanet.reporting.figures.entry import Entry
 from cmmanet.reporting.figures.lines import RANKS, cmc, training
 from cmmanet.reporting.figures.sheet import encode, png
 from cmmanet.reporting.pictures import Labelled, retrieval_strip
-from pipeline import workspace
-from pipeline.attention_figures import attention_figures
-from pipeline.command import DatasetName, run
-from pipeline.dataset import open_dataset
-from pipeline.tracking import Tracker
+from pipeline.parts import workspace
+from pipeline.parts.attention_figures import attention_figures
+from pipeline.parts.command import DatasetName, run
+from pipeline.parts.dataset import open_dataset
+from pipeline.parts.tracking import Tracker
 
 CMC = "cmc.png"
 # Of the retrieval strip: queries at each end, height and width of a frame, scale of its text.

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from cmmanet.datasets.protocol import files_of
 from cmmanet.frames.archive import hash_file, list_members
 from cmmanet.frames.index import FRAMES, TRACKLETS, build_index
-from pipeline import workspace
-from pipeline.command import DatasetName, run
+from pipeline.parts import workspace
+from pipeline.parts.command import DatasetName, run
 
 
 def main(dataset: DatasetName) -> None:

@@ -15,8 +15,8 @@ from cmmanet.reporting.page.content import Shown
 from cmmanet.reporting.page.render import render_page
 from cmmanet.reporting.parsed import parser, tables_in
 from cmmanet.reporting.results import ArmResult
-from pipeline import workspace
-from pipeline.command import run
+from pipeline.parts import workspace
+from pipeline.parts.command import run
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 
 from cmmanet.params import load_params, plans
-from pipeline import workspace
-from pipeline.command import run
+from pipeline.parts import workspace
+from pipeline.parts.command import run
 
 
 def main() -> None:

@@ -16,12 +16,12 @@ from cmmanet.evaluation.retrieval import answers, spread, worst_first
 from cmmanet.frames.archive import FrameStore, hash_file
 from cmmanet.frames.decode import read_frames
 from cmmanet.params import ReportPlan
-from pipeline import workspace
-from pipeline.command import DatasetName, run
-from pipeline.dataset import Dataset, open_dataset
-from pipeline.embeddings import Stored, read_embeddings, source_of
-from pipeline.frame_names import first_frames
-from pipeline.rankings import read_queries
+from pipeline.parts import workspace
+from pipeline.parts.command import DatasetName, run
+from pipeline.parts.dataset import Dataset, open_dataset
+from pipeline.parts.embeddings import Stored, read_embeddings, source_of
+from pipeline.parts.frame_names import first_frames
+from pipeline.parts.rankings import read_queries
 
 TRIAL = 0
 TOP = 10

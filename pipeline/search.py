@@ -17,10 +17,10 @@ from cmmanet.evaluation.nearest import nearest
 from cmmanet.frames.decode import read_frames
 from cmmanet.params import Distance
 from cmmanet.reporting.pictures import Labelled, retrieval_strip
-from pipeline import workspace
-from pipeline.command import run
-from pipeline.crops import Crops, describe_endings, read_crops
-from pipeline.trained import TrainedRun, load_trained
+from pipeline.parts import workspace
+from pipeline.parts.command import run
+from pipeline.parts.crops import Crops, describe_endings, read_crops
+from pipeline.parts.trained import TrainedRun, load_trained
 
 JSON, PICTURE = "search.json", "search.png"
 

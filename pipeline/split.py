@@ -5,8 +5,8 @@ from __future__ import annotations
 from cmmanet.datasets.protocol import files_of
 from cmmanet.frames.index import load_tracklets
 from cmmanet.params import SplitPlan
-from pipeline import workspace
-from pipeline.command import DatasetName, run
+from pipeline.parts import workspace
+from pipeline.parts.command import DatasetName, run
 
 
 def main(dataset: DatasetName) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 from cmmanet.params import ReportPlan
 from cmmanet.reporting.results import planned
 from cmmanet.reporting.tables import headline_metrics, render_tables
-from pipeline import workspace
-from pipeline.command import run
-from pipeline.tracking import Tracker
+from pipeline.parts import workspace
+from pipeline.parts.command import run
+from pipeline.parts.tracking import Tracker
 
 
 def main() -> None:

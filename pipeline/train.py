@@ -15,13 +15,13 @@ from cmmanet.training.device import default_workers
 from cmmanet.training.logbook import Listener
 from cmmanet.training.loop import SAVE_EVERY
 from cmmanet.training.processes import joined_processes
-from pipeline import workspace
-from pipeline.command import ArmName, DatasetName, exhausted, run
-from pipeline.dataset import Dataset, open_dataset
-from pipeline.identity import digest, identify
-from pipeline.resume import kept
-from pipeline.tracking import NO_RUN, Tracker
-from pipeline.trial import ArmTraining, train_trial
+from pipeline.parts import workspace
+from pipeline.parts.command import ArmName, DatasetName, exhausted, run
+from pipeline.parts.dataset import Dataset, open_dataset
+from pipeline.parts.identity import digest, identify
+from pipeline.parts.resume import kept
+from pipeline.parts.tracking import NO_RUN, Tracker
+from pipeline.parts.trial import ArmTraining, train_trial
 
 Workers = Annotated[
     int | None,

@@ -15,7 +15,8 @@ from conftest import REPOSITORY, split_matrix
 
 from cmmanet.params import ArmPlan
 from cmmanet.training.build import build_network
-from pipeline import evaluate, fetch, index, plan, split, trained, workspace
+from pipeline import evaluate, fetch, index, plan, split
+from pipeline.parts import trained, workspace
 
 ARMS = ("multi_mam", "cmmanet-random_interval")
 PEOPLE = 2  # that every network has learnt to tell apart, as it were

@@ -18,9 +18,10 @@ from cmmanet.evaluation.attention_table import BOUND, COLUMNS, KEYS, OF_PARTS
 from cmmanet.evaluation.labels import open_labels, read_labels
 from cmmanet.frames.decode import read_frames
 from cmmanet.reporting.claims import claims_section
-from pipeline import attention, claims, fetch, index, plan, split, workspace
-from pipeline.dataset import open_dataset
-from pipeline.trained import load_trained
+from pipeline import attention, claims, fetch, index, plan, split
+from pipeline.parts import workspace
+from pipeline.parts.dataset import open_dataset
+from pipeline.parts.trained import load_trained
 
 Draw = Callable[[str, str, Sequence[int]], None]
 

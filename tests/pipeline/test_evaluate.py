@@ -16,8 +16,9 @@ from cmmanet.datasets.tracklets import Split, Tracklets
 from cmmanet.evaluation.comparison import compare
 from cmmanet.evaluation.metrics import METRICS, Scoring
 from pipeline import compare as stage_compare
-from pipeline import embed, evaluate, workspace
-from pipeline.scores import each_query, score_split
+from pipeline import embed, evaluate
+from pipeline.parts import workspace
+from pipeline.parts.scores import each_query, score_split
 
 Draw = Callable[[str, str, Sequence[int]], None]
 

@@ -18,9 +18,10 @@ from PIL import Image
 
 from cmmanet.datasets.canvas import Part
 from cmmanet.evaluation.metrics import Scoring
-from pipeline import attention_figures, compare, curves, embed, evaluate, figures, retrievals
-from pipeline.dataset import open_dataset
-from pipeline.rankings import read_queries
+from pipeline import compare, curves, embed, evaluate, figures, retrievals
+from pipeline.parts import attention_figures
+from pipeline.parts.dataset import open_dataset
+from pipeline.parts.rankings import read_queries
 
 ARMS = ("multi_mam", "cmmanet-random_interval")
 HEADLINE = Scoring("cosine", "dense")

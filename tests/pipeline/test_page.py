@@ -9,7 +9,8 @@ import pytest
 from reporting.page_parts import Page, make_shown
 
 from cmmanet.reporting.page.content import Shown
-from pipeline import page, workspace
+from pipeline import page
+from pipeline.parts import workspace
 
 ARMS = ["baseline", "cmmanet-random_interval"]
 TABLES = """# CMMANet: published and measured

@@ -17,8 +17,9 @@ from training.small import plan_of
 from cmmanet.model.network import CMMANet
 from cmmanet.params import Distance
 from cmmanet.training.build import build_network
-from pipeline import search, trained
-from pipeline.command import run
+from pipeline import search
+from pipeline.parts import trained
+from pipeline.parts.command import run
 from pipeline.search import PICTURE_ANSWERS, PICTURE_QUERIES
 
 PEOPLE = 3

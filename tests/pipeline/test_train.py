@@ -8,7 +8,7 @@ from training.small import plan_of
 
 from cmmanet.training.processes import Processes
 from pipeline import train
-from pipeline.trial import ArmTraining
+from pipeline.parts.trial import ArmTraining
 
 IDENTITY = {"data": "abc", "processor": "Xeon"}
 

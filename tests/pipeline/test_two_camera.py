@@ -104,10 +104,12 @@ def test_from_archive_to_table(
     stage("index", "ilids-vid")
     assert "2 trials on 2 splits of train_test_splits_ilidsvid.mat" in stage("split", "ilids-vid")
     for arm in ARMS:
-        for name in ("train", "embed", "evaluate"):
+        for name in ("train", "embed", "evaluate", "attention"):
             stage(name, "ilids-vid", arm)
-    stage("compare", "ilids-vid")
+    for name in ("compare", "claims", "curves", "retrievals", "figures"):
+        stage(name, "ilids-vid")
     stage("tables")
+    stage("page")
 
     work = tmp_path / "work"
     result = json.loads((work / "results/ilids-vid/baseline.json").read_text())

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from pipeline import watch
-from pipeline.watch import counting
+from pipeline.parts import watch
+from pipeline.parts.watch import counting
 
 
 class Clock:

@@ -10,9 +10,9 @@ from training.small import plan_of
 
 from cmmanet.training import device
 from cmmanet.training.processes import Processes
-from pipeline import identity
-from pipeline.identity import digest, identify
-from pipeline.resume import kept
+from pipeline.parts import identity
+from pipeline.parts.identity import digest, identify
+from pipeline.parts.resume import kept
 
 ONE = Processes(torch.device("cpu"))
 

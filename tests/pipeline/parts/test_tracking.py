@@ -7,7 +7,7 @@ import pytest
 from conftest import REPOSITORY
 from mlflow import MlflowClient
 
-from pipeline.tracking import EXPERIMENT, Tracker
+from pipeline.parts.tracking import EXPERIMENT, Tracker
 
 DATASET = {"name": "synthetic", "digest": "abc", "source": "data/synthetic/frames.parquet"}
 
@@ -123,7 +123,7 @@ def test_unreachable_store_is_told_in_one_line(
 def test_processes_that_start_at_once_share_one_experiment(tmp_path: Path) -> None:
     environment = {**os.environ, "DVC_ROOT": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [sys.executable, "-c", "from pipeline.tracking import Tracker; Tracker()"]
+    command = [sys.executable, "-c", "from pipeline.parts.tracking import Tracker; Tracker()"]
     processes = [subprocess.Popen(command, cwd=tmp_path, env=environment) for _ in range(3)]
     assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")

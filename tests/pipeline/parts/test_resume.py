@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from pipeline.resume import kept
+from pipeline.parts.resume import kept
 
 NAME = "synthetic-baseline"
 IDENTITY = {"plan": {"optimiser": {"lr": 0.002}, "arm": "baseline"}, "data": "abc", "threads": 2}

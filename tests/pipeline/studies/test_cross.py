@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from cmmanet.evaluation.metrics import METRICS
-from pipeline import cross, cross_table, embed, evaluate, workspace
+from pipeline import embed, evaluate
+from pipeline.parts import workspace
+from pipeline.studies import cross, cross_table
 
 ARMS = ("multi_mam", "cmmanet-random_interval")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from cmmanet.params import CrossPlan
 from cmmanet.reporting.cross import render_cross
-from pipeline import workspace
-from pipeline.command import run
+from pipeline.parts import workspace
+from pipeline.parts.command import run
 
 
 def main() -> None:

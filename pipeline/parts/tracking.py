@@ -19,8 +19,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from pipeline import workspace
-from pipeline.provenance import code
+from pipeline.parts import workspace
+from pipeline.parts.provenance import code
 
 EXPERIMENT = "cmmanet"
 

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 from cmmanet.frames import archive
 from cmmanet.frames.decode import DecodeError
 from cmmanet.frames.members import Members
-from pipeline.command import run
+from pipeline.parts.command import run
 
 
 class Broken(Dataset[int]):
@@ -126,7 +126,8 @@ def test_fetch_takes_what_is_missing_from_the_mirror(
 def test_index_names_every_frame_that_is_missing(
     write_mars: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from pipeline import fetch, index, workspace
+    from pipeline import fetch, index
+    from pipeline.parts import workspace
 
     root = write_mars(as_zip=False)
     lost = sorted((root / "bbox_train/0001").glob("0001C2*"))

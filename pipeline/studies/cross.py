@@ -6,12 +6,12 @@ import statistics
 from typing import Any
 
 from cmmanet.params import EvaluatePlan
-from pipeline import workspace
-from pipeline.command import ArmName, DatasetName, run
-from pipeline.dataset import open_dataset
-from pipeline.provenance import code
-from pipeline.scores import over_trials, protocol, reranking_of, score_split
-from pipeline.trained import load_trained
+from pipeline.parts import workspace
+from pipeline.parts.command import ArmName, DatasetName, run
+from pipeline.parts.dataset import open_dataset
+from pipeline.parts.provenance import code
+from pipeline.parts.scores import over_trials, protocol, reranking_of, score_split
+from pipeline.parts.trained import load_trained
 
 
 def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:

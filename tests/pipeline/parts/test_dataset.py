@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import workspace
-from pipeline.dataset import open_dataset
+from pipeline.parts import workspace
+from pipeline.parts.dataset import open_dataset
 
 
 def test_index_trials_and_frames_of_a_dataset(project: Path) -> None:

@@ -15,18 +15,10 @@ from PIL import Image
 
 from cmmanet.datasets import synthetic
 from cmmanet.datasets.canvas import Part
-from pipeline import (
-    embed,
-    evaluate,
-    fetch,
-    index,
-    occluded,
-    occlusion,
-    occlusion_table,
-    plan,
-    workspace,
-)
+from pipeline import embed, evaluate, fetch, index, plan
 from pipeline import split as stage_split
+from pipeline.parts import workspace
+from pipeline.studies import occluded, occlusion, occlusion_table
 
 ARMS = ("baseline", "cmmanet-random_interval")
 LEVELS = [0.0, 0.5, 1.0]

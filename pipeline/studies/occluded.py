@@ -14,9 +14,9 @@ from cmmanet.evaluation.labels import open_labels, read_labels
 from cmmanet.frames.archive import FrameStore, digest_part, list_members
 from cmmanet.frames.index import build_index, load_tracklets
 from cmmanet.params import OcclusionPlan, Render
-from pipeline import workspace
-from pipeline.command import Level, run
 from pipeline.fetch import rendered
+from pipeline.parts import workspace
+from pipeline.parts.command import Level, run
 
 
 def main(level: Level) -> None:

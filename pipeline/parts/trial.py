@@ -28,11 +28,11 @@ from cmmanet.training.diagnosis import diagnose
 from cmmanet.training.logbook import Listener
 from cmmanet.training.loop import Trained, plan_epoch, train
 from cmmanet.training.processes import Processes
-from pipeline import workspace
-from pipeline.provenance import environment
-from pipeline.resume import Kept
-from pipeline.tracking import Tracker
-from pipeline.watch import Watch, watching
+from pipeline.parts import workspace
+from pipeline.parts.provenance import environment
+from pipeline.parts.resume import Kept
+from pipeline.parts.tracking import Tracker
+from pipeline.parts.watch import Watch, watching
 
 # Clips of the first batch that the picture beside each trial's weights shows.
 SHOWN_CLIPS = 16

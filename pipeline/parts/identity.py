@@ -14,11 +14,11 @@ from cmmanet.params import ArmPlan
 from cmmanet.training.device import choose_precision, device_name, precision_name
 from cmmanet.training.processes import Processes
 
-_PIPELINE, _LIBRARY = Path(__file__).parent, Path(cmmanet.__file__).parent
+_PIPELINE, _LIBRARY = Path(__file__).parents[1], Path(cmmanet.__file__).parent
 
 # What the bits depend on beside the plan, the data and the machine: files, and folders of them.
 CODE = (
-    *(_PIPELINE / name for name in ("train.py", "trial.py")),
+    *(_PIPELINE / name for name in ("parts/dataset.py", "parts/trial.py", "train.py")),
     *(_LIBRARY / room for room in ("frames", "clips", "model", "losses.py", "training")),
 )
 

@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from pipeline.embeddings import Source, read_embeddings, source_of, write_embeddings
+from pipeline.parts.embeddings import Source, read_embeddings, source_of, write_embeddings
 
 SOURCE = Source(weights="w" * 64, frames="f" * 64)
 DENSE = torch.arange(6.0).reshape(3, 2)

@@ -13,9 +13,9 @@ from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
 from cmmanet.reporting.figures.heatmaps import Block
 from cmmanet.training.device import choose_device
-from pipeline import workspace
-from pipeline.dataset import Dataset
-from pipeline.trained import TrainedRun, load_trained
+from pipeline.parts import workspace
+from pipeline.parts.dataset import Dataset
+from pipeline.parts.trained import TrainedRun, load_trained
 
 _BATCH = 128
 

@@ -25,9 +25,9 @@ from cmmanet.training.device import (
     peak_memory,
     precision_name,
 )
-from pipeline import workspace
-from pipeline.provenance import environment
-from pipeline.watch import counting
+from pipeline.parts import workspace
+from pipeline.parts.provenance import environment
+from pipeline.parts.watch import counting
 
 
 @dataclass(frozen=True)

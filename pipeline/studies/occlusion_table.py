@@ -11,8 +11,8 @@ from cmmanet.evaluation.occlusion import robustness
 from cmmanet.params import OcclusionPlan
 from cmmanet.reporting.occlusion import BASELINE, numbers, render_occlusion
 from cmmanet.reporting.occlusion_figure import occlusion_figure
-from pipeline import workspace
-from pipeline.command import run
+from pipeline.parts import workspace
+from pipeline.parts.command import run
 
 
 def main() -> None:

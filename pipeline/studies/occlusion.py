@@ -8,12 +8,12 @@ from typing import Any
 import pyarrow as pa
 
 from cmmanet.frames.index import load_tracklets
-from pipeline import workspace
-from pipeline.command import ArmName, Level, run
-from pipeline.dataset import Dataset
-from pipeline.provenance import code
-from pipeline.scores import each_query, over_trials, protocol, score_split
-from pipeline.trained import load_trained
+from pipeline.parts import workspace
+from pipeline.parts.command import ArmName, Level, run
+from pipeline.parts.dataset import Dataset
+from pipeline.parts.provenance import code
+from pipeline.parts.scores import each_query, over_trials, protocol, score_split
+from pipeline.parts.trained import load_trained
 
 
 def main(level: Level, arm: ArmName) -> None:

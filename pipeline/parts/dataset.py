@@ -9,7 +9,7 @@ from typing import Any
 from cmmanet.datasets.tracklets import Tracklets, Trials
 from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.index import load_tracklets, open_store
-from pipeline import workspace
+from pipeline.parts import workspace
 
 
 @dataclass(frozen=True)

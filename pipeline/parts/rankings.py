@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cmmanet.evaluation.metrics import Scoring
-from pipeline import workspace
+from pipeline.parts import workspace
 
 
 def read_queries(dataset: str, arm: str, scoring: Scoring) -> pd.DataFrame:

@@ -32,11 +32,11 @@ from cmmanet.reporting.figures.heatmaps import (
     occlusion,
 )
 from cmmanet.reporting.figures.sheet import png
-from pipeline.dataset import Dataset
-from pipeline.frame_names import first_frames
-from pipeline.looking import Looking
-from pipeline.rankings import read_queries
-from pipeline.watch import counting
+from pipeline.parts.dataset import Dataset
+from pipeline.parts.frame_names import first_frames
+from pipeline.parts.looking import Looking
+from pipeline.parts.rankings import read_queries
+from pipeline.parts.watch import counting
 
 WITH, WITHOUT = "cmmanet-random_interval", "multi_mam"
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import workspace
+from pipeline.parts import workspace
 
 FOLDER = ".checkpoints"
 

@@ -8,9 +8,9 @@ from cmmanet.evaluation.metrics import Scoring
 from cmmanet.params import READING, ReadingsPlan
 from cmmanet.reporting.ambiguity import render_ambiguity
 from cmmanet.reporting.settings import changes
-from pipeline import workspace
-from pipeline.command import run
 from pipeline.compare import compare_arms, compare_scorings
+from pipeline.parts import workspace
+from pipeline.parts.command import run
 
 
 def main() -> None:

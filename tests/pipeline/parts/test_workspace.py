@@ -12,7 +12,7 @@ import pytest
 from conftest import REPOSITORY
 
 from cmmanet.params import EvaluatePlan
-from pipeline import workspace
+from pipeline.parts import workspace
 
 
 def test_file_is_replaced_whole_or_not_at_all(
@@ -129,7 +129,7 @@ def test_raw_data_outlive_a_temporary_copy(tmp_path: Path, monkeypatch: pytest.M
 HOLDER = """
 import sys, time
 from pathlib import Path
-from pipeline import workspace
+from pipeline.parts import workspace
 with workspace.locked(Path("locks"), "train", wait=False):
     print("held", flush=True)
     time.sleep(float(sys.argv[1]))

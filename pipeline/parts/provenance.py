@@ -58,7 +58,7 @@ def _git(*arguments: str) -> str | None:
             check=True,
             timeout=60,
             # Of the code's repository, wherever a user's working directory is.
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
         )
     except (OSError, subprocess.SubprocessError):
         return None

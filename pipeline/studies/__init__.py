@@ -1,0 +1,1 @@
+"""The stages of studies/, which `dvc repro` leaves out."""
