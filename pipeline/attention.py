@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cmmanet.evaluation.attention import observe
-from cmmanet.evaluation.attention_table import COLUMNS, KEYS
-from cmmanet.evaluation.labels import open_labels
+from cmmanet.evaluation.attention.labels import open_labels
+from cmmanet.evaluation.attention.observe import observe
+from cmmanet.evaluation.attention.table import COLUMNS, KEYS
 from cmmanet.frames.archive import FrameStore
 from cmmanet.training.device import choose_device, choose_precision, default_workers
 from pipeline.parts import workspace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cmmanet.evaluation.claims import judge_claims
+from cmmanet.evaluation.attention.claims import judge_claims
 from cmmanet.params import ReportPlan
 from pipeline.compare import people_ratio
 from pipeline.parts import workspace

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cmmanet.datasets.canvas import Part
-from cmmanet.evaluation.labels import open_labels, read_labels
+from cmmanet.evaluation.attention.labels import open_labels, read_labels
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.params import ReportPlan
 from cmmanet.reporting.figures.choice import (

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cmmanet.evaluation.attention import attention_maps
+from cmmanet.evaluation.attention.observe import attention_maps
 from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
 from cmmanet.reporting.figures.heatmaps import Block

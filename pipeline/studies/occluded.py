@@ -10,7 +10,7 @@ import numpy.typing as npt
 from cmmanet.datasets.canvas import Part
 from cmmanet.datasets.protocol import files_of
 from cmmanet.datasets.tracklets import TRAIN, Tracklets
-from cmmanet.evaluation.labels import open_labels, read_labels
+from cmmanet.evaluation.attention.labels import open_labels, read_labels
 from cmmanet.frames.archive import FrameStore, digest_part, list_members
 from cmmanet.frames.index import build_index, load_tracklets
 from cmmanet.params import OcclusionPlan, Render

@@ -13,9 +13,9 @@ import torch
 import yaml
 
 from cmmanet.datasets.canvas import Part
-from cmmanet.evaluation.attention import attention_maps
-from cmmanet.evaluation.attention_table import BOUND, COLUMNS, KEYS, OF_PARTS
-from cmmanet.evaluation.labels import open_labels, read_labels
+from cmmanet.evaluation.attention.labels import open_labels, read_labels
+from cmmanet.evaluation.attention.observe import attention_maps
+from cmmanet.evaluation.attention.table import BOUND, COLUMNS, KEYS, OF_PARTS
 from cmmanet.frames.decode import read_frames
 from cmmanet.reporting.claims import claims_section
 from pipeline import attention, claims, fetch, index, plan, split

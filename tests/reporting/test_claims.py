@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from reporting.pages import tables_of
 
-from cmmanet.evaluation.attention_table import MEASURES
+from cmmanet.evaluation.attention.table import MEASURES
 from cmmanet.reporting.claims import TITLES, claims_section
 
 NO_TELLING = "in these trainings: yes; of other trainings no telling"

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cmmanet.datasets.canvas import Part
-from cmmanet.evaluation.attention_table import BOUND
+from cmmanet.evaluation.attention.table import BOUND
 from cmmanet.losses import stripe_log_mass_eq9
 
 BODY = slice(Part.HEAD, Part.BAG + 1)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cmmanet.evaluation.attention_table import MEASURES, UNIFORM
+from cmmanet.evaluation.attention.table import MEASURES, UNIFORM
 
 Floats = npt.NDArray[np.float64]
 

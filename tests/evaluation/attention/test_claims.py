@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmmanet.evaluation.attention_table import BOUND, COLUMNS, KEYS, MEASURES, OF_PARTS
-from cmmanet.evaluation.claims import judge_claims, verdict
+from cmmanet.evaluation.attention.claims import judge_claims, verdict
+from cmmanet.evaluation.attention.paper_claims import CLAIMS
+from cmmanet.evaluation.attention.table import BOUND, COLUMNS, KEYS, MEASURES, OF_PARTS
 from cmmanet.evaluation.comparison import DRAWS, SEED
-from cmmanet.evaluation.paper_claims import CLAIMS
 from cmmanet.evaluation.uncertainty import (
     Gain,
     Variance,

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from cmmanet.clips.normalise import normalise
 from cmmanet.datasets.canvas import Part
-from cmmanet.evaluation.attention import attention_maps
-from cmmanet.evaluation.attention_measures import (
+from cmmanet.evaluation.attention.measures import (
     coverage,
     measure_frames,
     measure_tracklets,
@@ -24,7 +23,8 @@ from cmmanet.evaluation.attention_measures import (
     purity,
     weight_ratio,
 )
-from cmmanet.evaluation.attention_table import BOUND, COLUMNS, MEASURES, OF_PARTS
+from cmmanet.evaluation.attention.observe import attention_maps
+from cmmanet.evaluation.attention.table import BOUND, COLUMNS, MEASURES, OF_PARTS
 from cmmanet.losses import attention_statistics
 from cmmanet.model.network import CMMANet
 

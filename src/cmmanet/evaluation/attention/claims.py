@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cmmanet.evaluation.attention_cells import Cell, Cells, Floats, Place, read_cells
-from cmmanet.evaluation.attention_table import BOUND, MEASURES, OF_PARTS
+from cmmanet.evaluation.attention.cells import Cell, Cells, Floats, Place, read_cells
+from cmmanet.evaluation.attention.paper_claims import CLAIMS, Claim
+from cmmanet.evaluation.attention.table import BOUND, MEASURES, OF_PARTS
 from cmmanet.evaluation.comparison import DRAWS, SEED
-from cmmanet.evaluation.paper_claims import CLAIMS, Claim
 from cmmanet.evaluation.uncertainty import (
     Gain,
     Variance,

@@ -11,7 +11,7 @@ MEASURES = (
     "occluder",
     "weight_ratio",
 )
-"""What `cmmanet.evaluation.attention_measures.measure_tracklets` measures of a tracklet."""
+"""What `cmmanet.evaluation.attention.measures.measure_tracklets` measures of a tracklet."""
 
 OF_PARTS = frozenset(MEASURES[4:])
 """Those that need label maps."""

@@ -15,7 +15,7 @@ from PIL import Image
 
 from cmmanet.datasets import mars
 from cmmanet.datasets.synthetic import render
-from cmmanet.evaluation.labels import open_labels, read_labels
+from cmmanet.evaluation.attention.labels import open_labels, read_labels
 from cmmanet.frames.archive import ArchiveError, list_members
 from cmmanet.frames.decode import DecodeError
 from cmmanet.frames.index import build_index

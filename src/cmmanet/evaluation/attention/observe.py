@@ -11,16 +11,16 @@ from torch.utils.data import DataLoader, Dataset
 from cmmanet.clips.normalise import normalise
 from cmmanet.datasets.canvas import Part
 from cmmanet.datasets.tracklets import Tracklets
-from cmmanet.evaluation.attention_measures import (
+from cmmanet.evaluation.attention.labels import read_labels
+from cmmanet.evaluation.attention.measures import (
     FrameMeasures,
     measure_frames,
     measure_tracklets,
     part_areas,
 )
-from cmmanet.evaluation.attention_table import UNIFORM
+from cmmanet.evaluation.attention.table import UNIFORM
 from cmmanet.evaluation.embedding import BATCH
 from cmmanet.evaluation.folding import for_inference
-from cmmanet.evaluation.labels import read_labels
 from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
 from cmmanet.model.network import CMMANet

@@ -1,0 +1,1 @@
+"""What the networks attend to, measured, and what the paper says of it, judged."""
