@@ -122,6 +122,8 @@ def test_every_stage_ran_and_left_its_outputs(clone: Clone) -> None:
     assert ran == expected
     tables = (clone.folder / "reports/tables.md").read_text()
     assert "not run" in tables and "`cmmanet-restricted`" in tables
+    sources = [path.read_text() for path in (clone.folder / "reports/tables").glob("*.tex")]
+    assert sources and not [text for text in sources if "U+" in text], "a sign LaTeX has not"
     metrics = clone.read("reports/metrics.json")["synthetic"]
     result = clone.read("results/synthetic/cmmanet-random_interval.json")
     assert metrics["rank1"] == result["mean"]["cosine.dense"]["rank1"]

@@ -16,12 +16,12 @@ from cmmanet.reporting.parsed import parser, tables_in
 # What TeX reads as itself, and the whole of what may stand for anything else.
 PLAIN = set(string.ascii_letters + string.digits + " -.,:;!?'()*+/=@[]")
 COMMAND = re.compile(
-    r"\\(?:[{}$&#%_]|text[a-z]+(?:\{\}|(?=\{U\+))|ldots\{\}"
+    r"\\(?:[{}$&#%_]|text[a-z]+(?:\{\}|(?=\{U\+))|(?:ldots|dag)\{\}"
     r"|[`'^~=.\"urHvc]\{(?:[A-Za-z]|\\[ij])\})"
     r"|\$(?:[<>|-]|\\[a-zA-Z]+|\^[23]|\^\\circ|\\frac\{1\}\{2\})\$|\{U\+[0-9A-F]{4,6}\}"
     r"|---?|\{`{1,2}\}|\{'{1,2}\}|\{\}|~"
 )
-EVERYTHING = "".join(map(chr, range(32, 0x250))) + "–—…‘’“”−±×·→≤≥≠≈∞√½°²³µαβγδελμστΔΣ✓✗é 行😀"
+EVERYTHING = "".join(map(chr, range(32, 0x250))) + "–—…‘’“”−±×·→≤≥≠≈∞√½°²³µαβγδελμστΔΣ✓✗†é 行😀"
 
 
 @given(st.text())

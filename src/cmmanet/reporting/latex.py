@@ -23,6 +23,7 @@ _SIGNS = {
     "µ": r"$\mu$", "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "δ": r"$\delta$",
     "ε": r"$\epsilon$", "λ": r"$\lambda$", "μ": r"$\mu$", "σ": r"$\sigma$", "τ": r"$\tau$",
     "Δ": r"$\Delta$", "Σ": r"$\Sigma$", "✓": r"$\surd$", "✗": r"$\times$",
+    "†": r"\dag{}",
 }  # fmt: skip
 _ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u",
