@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from cmmanet.params.messages import ParamsError, readable
+from cmmanet.params.messages import ParamsError, given, not_yaml, readable
 from cmmanet.params.recipe import Recipe
 from cmmanet.params.resolve import recipe_of, resolve_arm, resolve_reading
 from cmmanet.params.whole import Params
@@ -24,10 +24,15 @@ def load_params(path: Path) -> Params:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path}: not found; run from the repository's root") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ParamsError(f"{path}: line {line}: not UTF-8; save the file as UTF-8") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: {not_yaml(error)}") from None
+    if content is None:
+        raise ParamsError(f"{path}: empty; bring it back by: git checkout {path}")
     if not isinstance(content, dict):
-        raise ParamsError(f"{path}: expected keys and values, found {type(content).__name__}")
+        raise ParamsError(f"{path}: expected keys and values, found {given(content)}")
     try:
         params = Params.model_validate(content)
     except ValidationError as error:

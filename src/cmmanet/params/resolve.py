@@ -123,7 +123,8 @@ def resolve_reading(params: Params, dataset: Dataset, reading: str) -> ArmPlan:
     for key in changes:
         if key != "sampling" and key not in Recipe.model_fields:
             raise ParamsError(f"{named}.{key}: not a key of a recipe, nor `sampling`")
-    if "kind" in changes.get("sampling", {}):
+    sampling = changes.get("sampling")
+    if isinstance(sampling, Mapping) and "kind" in sampling:
         plan["sampling"] = {}  # another sampler: the arm's own keys mean nothing to it
     try:
         return ArmPlan.model_validate(_merge(plan, {**changes, "arm": f"{READING}{reading}"}))

@@ -35,11 +35,11 @@ class Params(Strict):
     arms: tuple[str, ...] = Field(min_length=1)
     cross: tuple[Pair, ...]
     occlusion: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(min_length=2)
-    variants: dict[str, dict[str, Any]]
+    variants: dict[str, dict[str, Any]] = Field(min_length=1)
     readings: dict[str, dict[str, Any]]
-    samplers: dict[str, Sampler]
+    samplers: dict[str, Sampler] = Field(min_length=1)
     data: Data
-    recipes: dict[str, Recipe]
+    recipes: dict[str, Recipe] = Field(min_length=1)
     evaluate: Evaluate
 
     @property
@@ -84,15 +84,16 @@ class Params(Strict):
                 if names.count(name) > 1:
                     raise ValueError(f"{key}: {name!r} stands there twice")
         for pair in self.cross:
-            for name in (pair.source, pair.target):
-                if name not in self.datasets:
-                    raise ValueError(f"cross: {name} is not in datasets")
             if self.cross.count(pair) > 1:
                 raise ValueError(f"cross: {pair.source} to {pair.target} stands there twice")
         return self
 
     @model_validator(mode="after")
     def _what_is_named_is_there(self) -> Params:
+        for pair in self.cross:
+            for name in (pair.source, pair.target):
+                if name not in self.datasets:
+                    raise ValueError(f"cross: {name} is not in datasets")
         if self.sampler not in self.samplers:
             raise ValueError(f"sampler: {self.sampler!r} is not one of {listed(self.samplers)}")
         if self.headline not in self.arms:
