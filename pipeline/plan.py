@@ -16,10 +16,7 @@ def main() -> None:
     shutil.rmtree(workspace.plan_file(""), ignore_errors=True)
     for name, plan in files.items():
         workspace.write_json(workspace.plan_file(name), plan.model_dump(mode="json"))
-    print(
-        f"{len(params.arms)} arms on {', '.join(params.datasets)}; "
-        f"headline: cmmanet-{params.sampler}"
-    )
+    print(f"{len(params.arms)} arms on {', '.join(params.datasets)}; headline: {params.headline}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+"""`params.yaml` as validated, typed objects, and its resolution into one plan an arm.
+
+The only place that says which parameters exist and which values they may take. A value
+that is wrong is refused with its full path, what was given and what is allowed.
+
+In the order in which data flows: `recipe` and `sections` say what the file may hold, `whole` what
+is checked across its sections; `plan_files` says what stages depend on, and `resolve` makes it;
+`load` reads the file, and `messages` says what is wrong in it.
+"""
+
+from cmmanet.params.load import load_params
+from cmmanet.params.messages import ParamsError
+from cmmanet.params.plan_files import (
+    ArmPlan,
+    CrossPlan,
+    DataPlan,
+    EvaluatePlan,
+    OcclusionPlan,
+    ReadingsPlan,
+    ReportPlan,
+    SplitPlan,
+)
+from cmmanet.params.recipe import Losses, Optimiser, Schedule
+from cmmanet.params.resolve import plans, resolve_arm, resolve_reading
+from cmmanet.params.sections import TEST_FRAMES, Distance, Render, Rerank, TestFrames
+from cmmanet.params.whole import PAPER_ARM, PAPER_SAMPLER, READING, Params
+
+__all__ = [
+    "PAPER_ARM",
+    "PAPER_SAMPLER",
+    "READING",
+    "TEST_FRAMES",
+    "ArmPlan",
+    "CrossPlan",
+    "DataPlan",
+    "Distance",
+    "EvaluatePlan",
+    "Losses",
+    "OcclusionPlan",
+    "Optimiser",
+    "Params",
+    "ParamsError",
+    "ReadingsPlan",
+    "Render",
+    "ReportPlan",
+    "Rerank",
+    "Schedule",
+    "SplitPlan",
+    "TestFrames",
+    "load_params",
+    "plans",
+    "resolve_arm",
+    "resolve_reading",
+]

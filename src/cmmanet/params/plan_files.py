@@ -1,0 +1,92 @@
+"""What stands in each plan file: what a stage depends on of params.yaml, and no more."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cmmanet.params.recipe import Recipe
+from cmmanet.params.sections import (
+    Dataset,
+    Distance,
+    Pair,
+    Render,
+    Rerank,
+    Sampler,
+    TestFrames,
+    TestHalf,
+)
+from cmmanet.params.strict import Strict
+
+
+class ArmPlan(Recipe):
+    """Everything that one arm's training depends on."""
+
+    dataset: Dataset
+    arm: str
+    variant: str
+    recipe: str
+    sampler: str
+    sampling: Sampler
+    seed: int
+    trials: int
+
+
+class DataPlan(Strict):
+    """What fetch and index depend on; `render` is synthetic's own."""
+
+    dataset: Dataset
+    render: Render | None
+
+
+class SplitPlan(Strict):
+    """What split depends on; `test_half` is iLIDS-VID's own."""
+
+    dataset: Dataset
+    trials: int
+    test_half: TestHalf | None
+
+
+class EvaluatePlan(Strict):
+    """What evaluate depends on."""
+
+    rerank: Literal["none"] | Rerank
+
+
+class ReportPlan(Strict):
+    """What the report shows: exactly these arms of these datasets."""
+
+    datasets: tuple[Dataset, ...]
+    arms: tuple[str, ...]
+    sampler: str
+    headline: str
+    distance: Distance
+    test_frames: TestFrames
+
+
+class CrossPlan(Strict):
+    """What the cross-dataset table shows."""
+
+    pairs: tuple[Pair, ...]
+    arms: tuple[str, ...]
+    distance: Distance
+    test_frames: TestFrames
+
+
+class OcclusionPlan(Strict):
+    """What the occlusion study renders and shows; `render` is None if synthetic is not run."""
+
+    render: Render | None
+    levels: tuple[float, ...]
+    arms: tuple[str, ...]
+    distance: Distance
+    test_frames: TestFrames
+
+
+class ReadingsPlan(Strict):
+    """What the ambiguity table shows: one arm under these readings, on these datasets."""
+
+    datasets: tuple[Dataset, ...]
+    arm: str
+    readings: tuple[str, ...]
+    distance: Distance
+    test_frames: TestFrames
