@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cmmanet.evaluation.attention.claims import judge_claims
-from cmmanet.params import ReportPlan
+from cmmanet.params import ArmPlan, ReportPlan
 from pipeline.compare import people_ratio
 from pipeline.parts import workspace
 from pipeline.parts.command import DatasetName, run
@@ -16,7 +16,14 @@ def main(dataset: DatasetName) -> None:
     plan = workspace.read_plan(ReportPlan, "report.json")
     steps = [("single_mam", "single_mam_con"), ("multi_mam", plan.headline)]
     arms = {arm: _table(dataset, arm) for arm in plan.arms}
-    judged = judge_claims(arms, steps, test_to_train=people_ratio(dataset))
+    concentrated = [
+        arm
+        for arm in plan.arms
+        if workspace.read_plan(ArmPlan, f"{dataset}/{arm}.json").losses.concentration
+    ]
+    judged = judge_claims(
+        arms, steps, concentrated=concentrated, test_to_train=people_ratio(dataset)
+    )
     workspace.write_json(workspace.claims_file(dataset), {"dataset": dataset, **judged})
     verdicts = pd.Series([claim["verdict"] for claim in judged["claims"]], dtype=str)
     counts = ", ".join(f"{count} {word}" for word, count in verdicts.value_counts().items())

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cmmanet
-from cmmanet.geometry import check_stripes, map_size
+from cmmanet.geometry import check_stripes, edges_between, map_size
 from cmmanet.model.backbone import build_backbone
 
 
@@ -126,6 +126,16 @@ def test_check_stripes_of_inception():
         check(mam_after=(3, 4), submodules=5)
     with pytest.raises(ValueError, match=r"share the 6×2 map behind stage 4 .* divide 12"):
         check(mam_after=(3, 4), submodules=7)
+
+
+def test_every_pixel_is_its_nearest_centres():
+    centres = [5.0, 21.0, 37.0]
+    edges = edges_between(centres, 48)
+    for pixel in range(48):
+        nearest = min(range(3), key=lambda cell: abs(centres[cell] - pixel))
+        cell = sum(edge <= pixel + 0.5 for edge in edges[1:-1])
+        assert abs(centres[cell] - pixel) == abs(centres[nearest] - pixel)
+    assert (edges[0], edges[-1]) == (0, 48)
 
 
 def test_geometry_does_not_import_torch():

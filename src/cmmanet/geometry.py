@@ -1,13 +1,17 @@
 """The backbones' names and their stages' map sizes, as arithmetic: nothing here imports torch."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Literal, get_args
 
 BackboneName = Literal["resnet18", "resnet50", "mobilenet_v2", "inception_v3"]
 
 # The smallest image that leaves one row behind Inception's stage 4.
 _INCEPTION_MIN = 75
+
+# What Inception's stages lose of an image's size, and their strides.
+_INCEPTION = {1: (7, 4), 2: (19, 8), 3: (27, 16), 4: (43, 32)}
 
 
 def check_backbone(backbone: str, *, last_stride: int) -> None:
@@ -52,10 +56,50 @@ def map_size(
                 f"{height}×{width} images are too small for inception_v3: height and width have "
                 f"to be at least {_INCEPTION_MIN}"
             )
-        lost, stride = {1: (7, 4), 2: (19, 8), 3: (27, 16), 4: (43, 32)}[stage]
+        lost, stride = _INCEPTION[stage]
         return (height - lost) // stride, (width - lost) // stride
-    stride = 16 * last_stride if stage == 4 else 2 ** (stage + 1)
+    stride = _stride(stage, last_stride)
     return math.ceil(height / stride), math.ceil(width / stride)
+
+
+def cell_centres(
+    height: int, width: int, *, backbone: BackboneName, stage: int, last_stride: int
+) -> tuple[list[float], list[float]]:
+    """Rows and columns of pixels on which the map's cells have their receptive fields centred.
+
+    With padding ⌊kernel / 2⌋ cell i is centred on pixel stride · i, and not on the middle of the
+    i-th of equal blocks, which lies half a stride further. Inception's first cell is centred on
+    pixel (lost + stride - 1) / 2, as its kernels have no padding there.
+
+    Raises:
+        ValueError: as `map_size`.
+
+    >>> cell_centres(64, 32, backbone="resnet18", stage=3, last_stride=2)
+    ([0.0, 16.0, 32.0, 48.0], [0.0, 16.0])
+    """
+    size = map_size(height, width, backbone=backbone, stage=stage, last_stride=last_stride)
+    first, stride = 0.0, _stride(stage, last_stride)
+    if backbone == "inception_v3":
+        lost, stride = _INCEPTION[stage]
+        first = (lost + stride - 1) / 2
+    rows, columns = ([first + stride * cell for cell in range(cells)] for cells in size)
+    return rows, columns
+
+
+def edges_between(centres: Sequence[float], pixels: int) -> list[float]:
+    """Edges of cells that share the pixels of an axis, each pixel with the nearest centre.
+
+    >>> edges_between([0.0, 16.0, 32.0], 48)
+    [0.0, 8.5, 24.5, 48.0]
+    """
+    # The centre of pixel p lies at p + 1/2.
+    inner = [(one + other + 1) / 2 for one, other in pairwise(centres)]
+    return [0.0, *inner, float(pixels)]
+
+
+def _stride(stage: int, last_stride: int) -> int:
+    """Of ResNets and MobileNetV2."""
+    return 16 * last_stride if stage == 4 else 2 ** (stage + 1)
 
 
 def check_stripes(

@@ -494,3 +494,13 @@ def test_in_these_trainings_people_alone_are_students_t() -> None:
     assert got.half_width == pytest.approx((high - low) / 2)
     assert gain_in_these_trainings(np.ones((2, 5)), np.arange(5)).half_width is None
     assert gain_in_these_trainings(gains[:, :3], np.arange(3)).resolved is None
+
+
+def test_parts_of_a_variance_are_added_as_welch_does() -> None:
+    one, other = Variance(4.0, 3), Variance(1.0, 5)
+    whole = uncertainty.added(one, other)
+    assert whole.value == 5 and whole.degrees == pytest.approx(25 / (16 / 3 + 1 / 5))
+    assert min(one.degrees, other.degrees) <= whole.degrees <= one.degrees + other.degrees
+    assert uncertainty.added(one) == one
+    assert uncertainty.added(one, Variance(math.nan, 0)).degrees == 0
+    assert uncertainty.added(Variance(0.0, 2), Variance(0.0, 1)) == Variance(0.0, 3)

@@ -318,3 +318,49 @@ def test_failed_download_says_what_to_do(name, monkeypatch):
         match=rf"weights of {name} from https://.*{name}.*no route.*path and sha256",
     ):
         load_imagenet_weights(backbone)
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "last_stride"),
+    [
+        ("resnet18", 3, 2), ("resnet18", 4, 2), ("resnet18", 4, 1), ("mobilenet_v2", 3, 2),
+        ("mobilenet_v2", 4, 2), ("inception_v3", 3, 2), ("inception_v3", 4, 2),
+    ],
+)  # fmt: skip
+def test_cells_lie_where_their_receptive_fields_have_their_centres(
+    name, stage, last_stride, monkeypatch
+):
+    monkeypatch.setattr("torch.nn.functional.max_pool2d", nn.functional.avg_pool2d)
+    backbone = build_backbone(name, last_stride=last_stride).eval()
+    with torch.no_grad():
+        for module in backbone.modules():
+            if isinstance(module, nn.Conv2d):
+                # Of its size: what a deep stack of ones makes would not be finite.
+                module.weight.fill_(1 / module.weight[0].numel())
+                if module.bias is not None:
+                    module.bias.zero_()
+    # High enough for the middle cell to see no border, and averages in place of maxima, which
+    # equal pixels would share by chance.
+    height, width = 1600, 96
+    # Of a size that no ReLU6 cuts, through all the sums of shortcuts.
+    size = 1.0 if name == "inception_v3" else 1e-3
+    image = torch.full((1, 3, height, width), size, requires_grad=True)
+    maps = image
+    for part in backbone.stages[:stage]:
+        maps = without_maxima(part)(maps)
+    middle = maps.shape[-2] // 2
+    maps[0, :, middle].sum().backward()
+    weight = image.grad.abs().sum((0, 1, 3)).double()
+    seen = (weight * torch.arange(height)).sum() / weight.sum()
+    rows, columns = backbone.cell_centres(height, width, stage=stage)
+    assert (len(rows), len(columns)) == maps.shape[-2:]
+    assert seen.item() == pytest.approx(rows[middle], abs=0.05)
+
+
+def without_maxima(part):
+    for module in part.modules():
+        for child, inner in module.named_children():
+            if isinstance(inner, nn.MaxPool2d):
+                sizes = inner.kernel_size, inner.stride, inner.padding
+                setattr(module, child, nn.AvgPool2d(*sizes))
+    return part

@@ -62,6 +62,13 @@ def rendered(project: Path) -> None:
         stage.main("synthetic")
 
 
+def nearest(pixels: int, cells: int) -> np.ndarray:
+    """Which cell a pixel belongs to [cells, pixels]: that with the nearest centre, 16 apart."""
+    away = np.abs(np.arange(pixels) - 16 * np.arange(cells)[:, None])
+    near = away == away.min(0)
+    return near / near.sum(0)
+
+
 def test_rendered_data(rendered: None, draw_runs: Draw) -> None:
     arms = ("baseline", "single_mam", "multi_mam", "cmmanet-random_interval")
     for place, arm in enumerate(arms):
@@ -88,8 +95,9 @@ def test_rendered_data(rendered: None, draw_runs: Draw) -> None:
         pixels = torch.from_numpy(read_frames(store, [frame], 64, 32)).permute(0, 3, 1, 2)
         maps = attention_maps(network, pixels)[0][0].numpy()
         blank = read_labels(labels, [frame])[0] == Part.BACKGROUND
-        spread = maps.repeat(16, 1).repeat(16, 2) / 256
-        shares.append((spread * blank).sum((1, 2)).mean())
+        down, across = nearest(64, 4), nearest(32, 2)
+        share = down @ blank @ across.T / np.outer(down.sum(1), across.sum(1))
+        shares.append((maps * share).sum((1, 2)).mean())
         entropies.append((-maps * np.log(maps)).sum((1, 2)).mean() / np.log(8))
     found = table[(table["trial"] == 1) & (table["stage"] == 3) & (table["query"] == row)]
     assert found["background"].item() == pytest.approx(np.mean(shares), abs=1e-5)
@@ -118,13 +126,15 @@ def test_data_without_masks(project: Path, draw_runs: Draw, dataset: str) -> Non
         attention.main(dataset, arm)
     table = pd.read_parquet(workspace.attention_file(dataset, "multi_mam"))
     assert table[sorted(OF_PARTS)].isna().all(axis=None)
-    of_parts = {*OF_PARTS, BOUND, *(f"uniform_{name}" for name in OF_PARTS)}
+    each = {f"{kind}{name}" for kind in ("", "uniform_", "fixed_") for name in OF_PARTS}
+    of_parts = {*each, BOUND}
     assert set(table.columns[table.isna().any()]) == of_parts
     claims.main(dataset)
     content = workspace.read_json(workspace.claims_file(dataset), "claims")
     assert not content["masks"]
     verdicts = {claim["measure"]: claim["verdict"] for claim in content["claims"]}
-    assert {m for m, v in verdicts.items() if v == "not measured: no masks"} == OF_PARTS
+    unmeasured = {m for m, v in verdicts.items() if v == "not measured: no masks"}
+    assert unmeasured == OF_PARTS - {"background"}
     assert (content["test_to_train"] is None) == (dataset == "mars")
     claims_section(content)
 

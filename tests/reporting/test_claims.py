@@ -10,7 +10,7 @@ from reporting.pages import tables_of
 from cmmanet.evaluation.attention.table import MEASURES
 from cmmanet.reporting.claims import TITLES, claims_section
 
-NO_TELLING = "in these trainings: yes; of other trainings no telling"
+EACH = "yes in each of 2"
 
 
 def claim(
@@ -27,6 +27,7 @@ def claim(
         arm, stage, mean = place
         return {"arm": arm, "stage": stage, "mean": mean, "uniform": 0.25}
 
+    gain = after[2] - (before[2] if before else 0)
     return {
         "kind": kind,
         "measure": measure,
@@ -36,16 +37,18 @@ def claim(
         "place": "Sec. I",
         "before": before and side(before),
         "after": side(after),
-        "gain": after[2] - (before[2] if before else 0),
+        "gain": gain,
         "half_width": half_width,
-        "over": "trainings",
+        "trials": [gain - 0.01, gain + 0.01],
         "verdict": verdict,
         "collapsed": collapsed,
     }
 
 
 def measured(mean: float, interval: list[float] | None) -> dict[str, Any]:
-    return {"mean": mean, "trials": [mean], "interval": interval, "uniform": 0.25}
+    return {
+        "mean": mean, "trials": [mean], "interval": interval, "uniform": 0.25, "fixed": mean / 2
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -65,16 +68,25 @@ def content() -> dict[str, Any]:
         "measures": {
             "plain": {
                 "3": {"field": measured(0.0625, [0.05, 0.075])},
-                "4": {"field": measured(0.1, None), "weight_ratio": measured(0.02, [-0.01, 0.05])},
+                "4": {"field": measured(0.1, None), "weight_change": measured(0.02, [-0.01, 0.05])},
             },
             "con": {"4": {"field": measured(0.125, [0.12, 0.13])}},
         },
         "claims": [
-            claim("entropy", ("plain", 4, 0.5), ("con", 4, 0.01), 0.1, "holds", collapsed=True),
-            claim("entropy", ("plain", 3, 0.5), ("con", 3, 0.4), 0.0001, NO_TELLING),
+            claim(
+                "entropy",
+                ("plain", 4, 0.5),
+                ("con", 4, 0.01),
+                None,
+                "not judged: collapsed",
+                collapsed=True,
+            ),
+            claim("entropy", ("plain", 3, 0.5), ("con", 3, 0.4), None, EACH),
             claim("coverage", ("plain", 4, 2.5), ("con", 4, 2.25), 0.5, "not resolved"),
-            claim("field", ("plain", 4, 0.25), ("plain", 3, 0.0625), 0.1, "holds", kind="scales"),
-            claim("weight_ratio", None, ("plain", 4, 0.02), None, "no telling", kind="occlusion"),
+            claim(
+                "field", ("plain", 4, 0.25), ("plain", 3, 0.0625), 0.0001, "holds", kind="scales"
+            ),
+            claim("weight_change", None, ("plain", 4, 0.02), None, EACH, kind="first"),
         ],
     }
 
@@ -88,22 +100,25 @@ def test_each_comparison_is_a_row(content: dict[str, Any]) -> None:
         "",
         "words of coverage",
         "words of field",
-        "words of weight_ratio",
+        "words of weight_change",
     ]
     assert rows[0][2:] == [
-        "behind 4", "`plain` → `con`", "50.0", "1.0", "25.0", "−49.0 ± 10.0", "holds †",
+        "behind 4", "`plain` → `con`", "50.0", "1.0", "25.0", "–", "not judged: collapsed",
     ]  # fmt: skip
-    assert rows[1][7:] == ["−10.0 ± <0.1", NO_TELLING]
+    assert rows[1][7:] == ["−11.0, −9.0", EACH]
     assert rows[2][4:8] == ["2.50", "2.25", "0.25", "−0.25 ± 0.50"]
-    assert rows[3][2:6] == ["behind 4 → 3", "`plain`", "25.0", "6.2"]
-    assert rows[4][3:] == ["`plain`", "–", "+2.0", "+25.0", "+2.0", "no telling"]
+    assert rows[3][2:8] == ["behind 4 → 3", "`plain`", "25.0", "6.2", "25.0", "−18.8 ± <0.1"]
+    assert rows[4][3:] == ["`plain`", "–", "+2.0", "+25.0", "+1.0, +3.0", EACH]
 
 
 def test_counts_collapse_and_cells_are_told(content: dict[str, Any]) -> None:
     page = " ".join(claims_section(content).split())
     assert "232 queries of 60 people, in 2 trials an arm; 99 of these" in page
-    assert "Of 5 comparisons: 2 × “holds”" in page
-    assert "† **Collapsed**: behind stage 4 of `con`, the entropy is below 2 %" in page
+    assert (
+        "Of 5 comparisons 1 are of attention that has collapsed, which says nothing; of the "
+        "others: 2 × “yes in each of 2”, 1 × “not resolved”, 1 × “holds”." in page
+    )
+    assert "**Collapsed** (†): behind stage 4 of `con`, the entropy of a trial is below 2 %" in page
     assert "fields are 2.0 behind 3 and 2.0 behind 4 of `plain`" in page
     assert "words of field (field down): “quote of field” (Sec. I)" in page
 
@@ -118,10 +133,12 @@ def test_every_measure_stands_with_its_interval(content: dict[str, Any]) -> None
     assert third == [
         ["arm", "field"],
         ["`plain`", "6.2 (5.0 to 7.5)"],
+        ["`plain`, always its mean map", "3.1"],
         ["uniform attention", "25.0"],
     ]
     assert fourth[1] == ["`plain`", "10.0", "+2.0 (−1.0 to +5.0)"]
     assert fourth[2] == ["`con` †", "12.5 (12.0 to 13.0)", "–"]
+    assert fourth[4] == ["`con`, always its mean map", "6.2", "–"]
 
 
 def test_without_masks_or_collapse(content: dict[str, Any]) -> None:
@@ -130,6 +147,7 @@ def test_without_masks_or_collapse(content: dict[str, Any]) -> None:
         {
             **claim("purity", ("plain", 4, 0.5), ("con", 4, 0.5), None, "not measured: no masks"),
             **dict.fromkeys(("gain", "half_width")),
+            "trials": [],
         }
     ]
     for side in ("before", "after"):

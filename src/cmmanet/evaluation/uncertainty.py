@@ -157,6 +157,20 @@ def own_variance(means: npt.ArrayLike) -> Variance:
     return _mean_square(means - means.mean(1, keepdims=True), means, degrees)
 
 
+def added(*parts: Variance) -> Variance:
+    """Give the variance of a sum of independent parts, with Satterthwaite's degrees of freedom.
+
+    With nothing to estimate one part from, there is nothing for the sum. Parts without any spread
+    have the degrees of them all.
+    """
+    if not all(part.degrees for part in parts):
+        return Variance(np.nan, 0)
+    value = sum(part.value for part in parts)
+    if not value:
+        return Variance(0.0, sum(part.degrees for part in parts))
+    return Variance(value, value**2 / sum(part.value**2 / part.degrees for part in parts))
+
+
 def identity_variance(gains: npt.ArrayLike, pid: npt.ArrayLike) -> Variance:
     """Estimate the variance that the choice of people gives the mean gain, at any number of trials.
 
@@ -285,10 +299,9 @@ def _judge(gain: float, *parts: Variance) -> Gain:
     # small to see, or are copies of each other; nobody has measured that it is nothing.
     if min(part.degrees for part in parts) < FEWEST_DEGREES or not parts[-1].value > 0:
         return Gain(gain, None, None, None)
-    variance = sum(part.value for part in parts)
-    degrees = variance**2 / sum(part.value**2 / part.degrees for part in parts)
-    half_width = _half_width(Variance(variance, degrees))
-    return Gain(gain, half_width, degrees, abs(gain) > half_width)
+    whole = added(*parts)
+    half_width = _half_width(whole)
+    return Gain(gain, half_width, whole.degrees, abs(gain) > half_width)
 
 
 def _mean_square(residuals: Floats, means: Floats, degrees: int) -> Variance:

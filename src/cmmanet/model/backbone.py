@@ -12,7 +12,7 @@ import torchvision
 from torch import Tensor, nn
 
 from cmmanet.clips.normalise import MEAN, STD
-from cmmanet.geometry import BackboneName, check_backbone
+from cmmanet.geometry import BackboneName, cell_centres, check_backbone
 
 # Channels behind each stage.
 _CHANNELS: dict[str, tuple[int, ...]] = {
@@ -59,17 +59,26 @@ class InceptionInput(nn.Module):
 class Backbone(nn.Module):
     """Four stages, at strides 4, 8, 16 and 32 of the image, to be run one after the other.
 
-    `cmmanet.geometry.map_size` says how large their maps are.
+    `cmmanet.geometry` says how large their maps are, and where their cells lie.
 
     Within a stage, modules keep torchvision's names: a key of this module's state dict without
     its `stages.N.` is torchvision's key.
     """
 
-    def __init__(self, name: BackboneName, stages: list[nn.Sequential]) -> None:
+    def __init__(self, name: BackboneName, stages: list[nn.Sequential], last_stride: int) -> None:
         super().__init__()
         self.name = name
+        self.last_stride = last_stride
         self.channels = _CHANNELS[name]
         self.stages = nn.ModuleList(stages)
+
+    def cell_centres(
+        self, height: int, width: int, *, stage: int
+    ) -> tuple[list[float], list[float]]:
+        """As `cmmanet.geometry.cell_centres` of this backbone."""
+        return cell_centres(
+            height, width, backbone=self.name, stage=stage, last_stride=self.last_stride
+        )
 
 
 def build_backbone(name: BackboneName, *, last_stride: int) -> Backbone:
@@ -104,7 +113,7 @@ def build_backbone(name: BackboneName, *, last_stride: int) -> Backbone:
         for module in stages[-1].modules():
             if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
                 module.stride = (1, 1)
-    return Backbone(name, stages)
+    return Backbone(name, stages, last_stride)
 
 
 def _inception_stages(network: nn.Module) -> list[nn.Sequential]:

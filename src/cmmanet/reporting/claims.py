@@ -24,8 +24,9 @@ TITLES = {
     "purity": "purity",
     "coverage": "coverage",
     "background": "background",
+    "astray": "astray",
     "occluder": "occluder",
-    "weight_ratio": "weight under occlusion",
+    "weight_change": "weight under occlusion",
 }
 """Each measure of attention as a table heads it."""
 
@@ -33,26 +34,36 @@ SHORT = " ".join(
     (
         "Values are percent, differences percentage points; coverage is a number of parts. Each is",
         "a mean over a query's frames, over submodules and over queries. **Uniform** is what",
-        "attention without any preference gives in the same frames: for shares of attention, the",
-        "share of the area. The gain is judged as the steps between arms are, over other trainings",
-        "and other people, and its half-width is of a 95 % interval; *in these trainings* means",
-        "that too few were run to say more, and the interval is over other people alone. Nothing",
-        "is corrected for the number of comparisons.",
+        "attention without any preference gives in the same frames; an arm that stands alone is",
+        "compared with that. *Holds*, *contradicted* and *not resolved* are over other trainings",
+        "and other people, by a 95 % interval whose half is given. Where too few trainings were",
+        "run for that, each is judged over other people alone, and its difference is given:",
+        "*yes in each of 2* says nothing of a third. Nothing is corrected for the number of",
+        "comparisons.",
     )
 )
 
 DEFINITIONS = (
     "**Entropy**: −Σ a·log a over that of uniform attention: 100 if uniform, 0 if all on one cell.",
-    "**Field**: exp(−Σ a·log a) / hw, the effective share of the image; at least one cell.",
-    "**Overlap**: mean over pairs of submodules of ⟨√a_j, √a_k⟩ (Eq. 7 and 8); 100 if alike.",
-    "**Own stripe**: mean over k of Â_kk (Eq. 9), which the loss (Eq. 10) itself draws to 100.",
+    "**Field**: exp(−Σ a·log a) / hw, the effective share of the map; at least one cell.",
+    "**Overlap**: mean over pairs of submodules of ⟨√a_j, √a_k⟩ (Eq. 7 and 8); 100 if alike. The "
+    "diversity loss asks for it too, with and without the concentration loss.",
+    "**Own stripe**: mean over k of Â_kk (Eq. 9), which the loss (Eq. 10) itself draws to 100: it "
+    "shows that the loss works. Without it nothing ties submodule k to stripe k.",
     "**Purity**: the attention on the body part (head, torso, arms, legs, feet, bag) that a "
     "submodule looks at most in a tracklet, as a share of all its attention. It is largest if "
     "attention follows one part, always on the cell that shows most of it.",
-    "**Coverage**: how many different parts those are, over the submodules.",
+    "**Coverage**: how many different parts those are, over the submodules. A part counts where it "
+    "has more of the attention than of the area.",
     "**Background**, **occluder**: attention on them, the latter in occluded frames only.",
+    "**Astray**: how often the cell of a map's highest response shows mostly nobody: more than "
+    "half of it background or occluder.",
     "**Weight under occlusion**: by how much the largest weight of a map, the number above the "
-    "pictures of Fig. 3, changes from a tracklet's visible to its occluded frames.",
+    "pictures of Fig. 3, changes from a tracklet's visible to its occluded frames. Submodules and "
+    "frames count by how much of where the submodule usually looks the occluder covers.",
+    "**Always its mean map**: the same for attention that never moves, but looks in every frame "
+    "where the arm looks on average. What an arm does no better than that, it does by a fixed "
+    "place in the frame, whoever is there.",
 )
 
 
@@ -84,18 +95,27 @@ def _extent(claims: Mapping[str, Any]) -> str:
     )
     if claims["masks"]:
         words += (
-            f"; {claims['occluded']:,} of these queries have occluded frames, "
-            f"{claims['compared']:,} of them visible ones as well"
+            f"; {claims['occluded']:,} of these queries have occluded frames, and "
+            f"{claims['compared']:,} visible ones as well"
         )
     else:
         words += "; without label maps nobody knows which part of a frame is what"
+    lost = sum(claim["collapsed"] for claim in every)
     counts: dict[str, int] = {}
     for claim in every:
-        counts[claim["verdict"]] = counts.get(claim["verdict"], 0) + 1
+        if not claim["collapsed"]:
+            counts[claim["verdict"]] = counts.get(claim["verdict"], 0) + 1
     told = ", ".join(
         f"{count} × “{word}”" for word, count in sorted(counts.items(), key=lambda item: -item[1])
     )
-    return f"{words}. Of {len(every)} comparisons: {told}."
+    words += f". Of {len(every)} comparisons"
+    if lost:
+        words += f" {lost} are of attention that has collapsed, which says nothing; of the others"
+    return (
+        f"{words}: {told}. They speak of the networks of this run, trained as is said above."
+        if counts
+        else f"{words}: none."
+    )
 
 
 def _judged(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -103,7 +123,6 @@ def _judged(claims: Sequence[Mapping[str, Any]]) -> str:
     rows, said = [], ""
     for claim in claims:
         measure, after, before = claim["measure"], claim["after"], claim["before"]
-        mark = " †" * claim["collapsed"]
         rows.append(
             [
                 claim["words"] if claim["words"] != said else "",
@@ -113,7 +132,7 @@ def _judged(claims: Sequence[Mapping[str, Any]]) -> str:
                 _value(measure, after["mean"]),
                 _value(measure, after["uniform"]),
                 _difference(claim),
-                claim["verdict"] + mark,
+                claim["verdict"],
             ]
         )
         said = claim["words"]
@@ -134,23 +153,25 @@ def _compared(claim: Mapping[str, Any]) -> tuple[str, str]:
 def _value(measure: str, value: float | None) -> str:
     if value is None:
         return DASH
-    if measure == "weight_ratio":
+    if measure == "weight_change":
         return signed(100 * value)
     return f"{value:.2f}" if measure == "coverage" else percent(value)
 
 
 def _difference(claim: Mapping[str, Any]) -> str:
     gain, half_width = finite(claim["gain"]), finite(claim["half_width"])
-    if gain is None:
+    if gain is None or claim["collapsed"]:
         return DASH
-    if claim["measure"] == "coverage":
-        shown = f"{gain:+.2f}".replace("-", "−")
-        return shown if half_width is None else f"{shown} ± {half_width:.2f}"
-    shown = signed(100 * gain)
     if half_width is None:
-        return shown
-    width = percent(half_width)
-    return f"{shown} ± {'<0.1' if width == '0.0' else width}"
+        return ", ".join(_signed(claim["measure"], trial) for trial in claim["trials"])
+    width = f"{half_width:.2f}" if claim["measure"] == "coverage" else percent(half_width)
+    return f"{_signed(claim['measure'], gain)} ± {'<0.1' if width == '0.0' else width}"
+
+
+def _signed(measure: str, value: float) -> str:
+    if measure == "coverage":
+        return f"{value:+.2f}".replace("-", "−")
+    return signed(100 * value)
 
 
 def _collapse(claims: Mapping[str, Any]) -> Iterator[str]:
@@ -163,11 +184,10 @@ def _collapse(claims: Mapping[str, Any]) -> Iterator[str]:
         for stage in stages
     )
     yield paragraph(
-        f"† **Collapsed**: {told}, the entropy is below 2 % of the uniform's: each submodule puts "
-        "all its attention on one cell of the map. Entropy, field and overlap are then at their "
-        "least, and purity is what one cell gives, whatever is in it: this is no sign of a "
-        "submodule that has found a part of the body. The largest weight is then 1, occluded or "
-        "not."
+        f"**Collapsed** (†): {told}, the entropy of a trial is below 2 % of the uniform's. Each "
+        "submodule puts all its attention on one cell of the map, whatever is there. Its entropy, "
+        "field and overlap are at their least, its largest weight is 1, occluded or not, and its "
+        "purity is that of a fixed place: nothing to hold against the paper or for it."
     )
 
 
@@ -186,9 +206,9 @@ def _fields_in_cells(claims: Mapping[str, Any]) -> Iterator[str]:
         )
         told.append(f"{first} and {second} of `{claim['after']['arm']}`")
     yield paragraph(
-        "Fields are shares of the image, and the first MAM's map has smaller cells: attention on "
-        "one cell has the smaller field there, whatever was learnt. Counted in cells, fields are "
-        f"{'; '.join(told)}."
+        "A cell behind the first MAM's stage is smaller than one behind the second's, so attention "
+        "on one cell has the smaller field there, whatever was learnt. Counted in cells, fields "
+        f"are {'; '.join(told)}."
     )
 
 
@@ -201,6 +221,9 @@ def _every_measure(claims: Mapping[str, Any], stage: str) -> Iterator[str]:
         [f"`{arm}`{' †' * (arm in collapsed)}", *(_cell(of, name) for name in measures)]
         for arm, of in arms.items()
     ]
+    for arm, of in arms.items():
+        row = [_value(n, of[n]["fixed"]) if n in of else DASH for n in measures]
+        rows.append([f"`{arm}`, always its mean map", *row])
     first = next(iter(arms.values()))
     rows.append(["uniform attention", *(_value(n, first[n]["uniform"]) for n in measures)])
     cells = claims["cells"][stage]

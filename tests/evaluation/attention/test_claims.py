@@ -8,22 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmmanet.evaluation.attention.claims import judge_claims, verdict
+from cmmanet.evaluation.attention.claims import judge_claims
+from cmmanet.evaluation.attention.judging import Judged, verdict
 from cmmanet.evaluation.attention.paper_claims import CLAIMS
 from cmmanet.evaluation.attention.table import BOUND, COLUMNS, KEYS, MEASURES, OF_PARTS
 from cmmanet.evaluation.comparison import DRAWS, SEED
 from cmmanet.evaluation.uncertainty import (
     Gain,
     Variance,
-    gain_in_these_trainings,
     gain_on_one_split,
     gain_over_splits,
     identity_bootstrap,
     percentile_interval,
-    training_variance,
 )
 
 STEPS = [("single_mam", "single_mam_con"), ("multi_mam", "cmmanet-random_interval")]
+CONCENTRATED = ("single_mam_con", "cmmanet-random_interval")
 STAGES = {
     "baseline": [],
     "single_mam": [4],
@@ -38,7 +38,7 @@ def made_up(
     seed: int,
     stages: list[int],
     *,
-    trials: int = 3,
+    trials: int = 4,
     masks: bool = True,
     own_people: bool = False,
     **means: float,
@@ -51,7 +51,7 @@ def made_up(
             part = pd.DataFrame({name: rng.uniform(0.4, 0.6, len(PID)) for name in COLUMNS})
             for name, mean in means.items():
                 part[name] += mean - 0.5 + 0.02 * rng.normal()
-            part[["occluder", "weight_ratio"]] *= np.where(np.arange(len(PID)) % 2, np.nan, 1)[
+            part[["occluder", "weight_change"]] *= np.where(np.arange(len(PID)) % 2, np.nan, 1)[
                 :, None
             ]
             if not masks:
@@ -71,7 +71,7 @@ def arms(**changes: Any) -> dict[str, pd.DataFrame]:
 
 
 def judged(tables: dict[str, pd.DataFrame], ratio: float | None = None) -> dict[str, Any]:
-    return judge_claims(tables, STEPS, test_to_train=ratio)
+    return judge_claims(tables, STEPS, concentrated=CONCENTRATED, test_to_train=ratio)
 
 
 def find(content: dict[str, Any], measure: str, after: str, stage: int) -> dict[str, Any]:
@@ -93,6 +93,22 @@ def values(table: pd.DataFrame, stage: int, measure: str) -> tuple[np.ndarray, n
     return np.array(found), np.array([row["pid"] for row in rows if row["trial"] == trials[0]])
 
 
+def pooled(tables: dict[str, pd.DataFrame], arm: str, stage: int, measure: str) -> Variance:
+    """Of one training, over the arms like this one in the loss."""
+    alike = [name for name in STAGES if (name in CONCENTRATED) == (arm in CONCENTRATED)]
+    means = [values(tables[n], stage, measure)[0].mean(1) for n in alike if stage in STAGES[n]]
+    degrees = sum(len(of) - 1 for of in means)
+    squares = sum(sum((x - sum(of) / len(of)) ** 2 for x in of) for of in means)
+    return Variance(squares / degrees, degrees)
+
+
+def welch(one: Variance, other: Variance) -> Variance:
+    """Half the variance of a difference."""
+    whole = one.value + other.value
+    degrees = whole**2 / (one.value**2 / one.degrees + other.value**2 / other.degrees)
+    return Variance(whole / 2, degrees)
+
+
 def test_every_claim_is_judged_behind_every_mam() -> None:
     content = judged(arms())
     loss = [claim for claim in content["claims"] if claim["kind"] == "loss"]
@@ -101,12 +117,16 @@ def test_every_claim_is_judged_behind_every_mam() -> None:
     assert [(c["measure"], c["after"]["arm"], c["after"]["stage"]) for c in loss] == [
         (measure, *place) for measure in of_loss for place in places
     ]
-    assert {c["measure"] for c in content["claims"]} == set(MEASURES)
+    assert {c["measure"] for c in content["claims"]} == {*MEASURES} - {"background"}
     scales = [claim for claim in content["claims"] if claim["kind"] == "scales"]
     assert [(c["before"]["stage"], c["after"]["stage"]) for c in scales] == [(4, 3)] * 2
-    alone = [claim for claim in content["claims"] if claim["kind"] == "occlusion"]
-    assert len(alone) == 6 and all(claim["before"] is None for claim in alone)
-    assert (content["trials"], content["queries"], content["people"]) == (3, 40, 20)
+    both = ("multi_mam", "cmmanet-random_interval")
+    for kind, stages in (("architecture", (4, 3)), ("first", (3,))):
+        alone = [claim for claim in content["claims"] if claim["kind"] == kind]
+        expected = [(arm, stage) for stage in stages for arm in both]
+        assert [(c["after"]["arm"], c["after"]["stage"]) for c in alone] == expected
+        assert all(claim["before"] is None for claim in alone)
+    assert (content["trials"], content["queries"], content["people"]) == (4, 40, 20)
     assert 0.4 < content["purity_bound"]["3"] < 0.6
     assert content["occluded"] == 20 and content["cells"] == {"3": 32, "4": 8}
 
@@ -123,33 +143,43 @@ def test_directions_are_the_papers(measure: str, sign: int, lift: float) -> None
     assert claim["verdict"] == ("holds" if lift * sign > 0 else "contradicted")
 
 
-def test_steps_are_judged_as_arms_are() -> None:
+def test_each_side_of_the_loss_has_its_own_spread() -> None:
     tables = arms()
     claim = find(judged(tables), "purity", "cmmanet-random_interval", 4)
-    having = [arm for arm, stages in STAGES.items() if 4 in stages]
-    means = [values(tables[arm], 4, "purity")[0].mean(1) for arm in having]
+    sides = [pooled(tables, arm, 4, "purity") for arm in ("multi_mam", "cmmanet-random_interval")]
     before, pid = values(tables["multi_mam"], 4, "purity")
     after, _ = values(tables["cmmanet-random_interval"], 4, "purity")
-    expected = gain_on_one_split(after - before, pid, training_variance(means))
+    expected = gain_on_one_split(after - before, pid, welch(*sides))
     assert claim["gain"] == pytest.approx(expected.gain)
     assert claim["half_width"] == pytest.approx(expected.half_width)
-    assert claim["degrees"] == pytest.approx(expected.degrees) and claim["over"] == "trainings"
+    assert claim["degrees"] == pytest.approx(expected.degrees)
+    assert claim["trials"] == pytest.approx((after - before).mean(1))
     assert claim["before"]["mean"] == pytest.approx(before.mean())
 
 
-def test_an_arm_by_itself_has_one_trainings_variance() -> None:
+def test_quiet_arms_lend_no_certainty() -> None:
     tables = arms()
-    claim = find(judged(tables), "weight_ratio", "multi_mam", 3)
-    per_arm = [
-        values(tables[arm], 3, "weight_ratio")[0].mean(1)
-        for arm, stages in STAGES.items()
-        if 3 in stages
-    ]
-    own, pid = values(tables["multi_mam"], 3, "weight_ratio")
-    assert own.shape == (3, 20)
-    spread = Variance(np.var(per_arm, axis=1, ddof=1).mean() / 2, 4)
-    expected = gain_on_one_split(own, pid, spread)
-    assert claim["gain"] == pytest.approx(own.mean())
+    calm = find(judged(tables), "purity", "single_mam_con", 4)["half_width"]
+    for trial in range(4):
+        loud = tables["multi_mam"]
+        loud.loc[loud["trial"] == trial, "purity"] += (-1) ** trial
+    assert find(judged(tables), "purity", "single_mam_con", 4)["half_width"] > 5 * calm
+
+
+def test_an_arm_beside_uniform_attention_has_one_trainings_variance() -> None:
+    tables = arms()
+    for table in tables.values():
+        table["weight_change"] += 0.3
+    claim = find(judged(tables), "weight_change", "multi_mam", 3)
+    own, pid = values(tables["multi_mam"], 3, "weight_change")
+    rows = tables["multi_mam"].sort_values(["trial", "query"])
+    rows = rows[(rows["stage"] == 3) & rows["weight_change"].notna()]
+    uniform = rows["uniform_weight_change"].to_numpy().reshape(own.shape)
+    assert own.shape == (4, 20)
+    spread = pooled(tables, "multi_mam", 3, "weight_change")
+    half = spread._replace(value=spread.value / 2)
+    expected = gain_on_one_split(own - uniform, pid, half)
+    assert claim["gain"] == pytest.approx((own - uniform).mean())
     assert claim["half_width"] == pytest.approx(expected.half_width)
     assert claim["verdict"] == "contradicted", "weights rise"
 
@@ -160,34 +190,33 @@ def test_two_scales_are_paired_within_an_arm() -> None:
     shallow, pid = values(tables["multi_mam"], 3, "field")
     deep, _ = values(tables["multi_mam"], 4, "field")
     assert claim["gain"] == pytest.approx((shallow - deep).mean())
-    other = tables["cmmanet-random_interval"]
-    pairs = [shallow - deep, values(other, 3, "field")[0] - values(other, 4, "field")[0]]
-    spread = Variance(np.var([p.mean(1) for p in pairs], axis=1, ddof=1).mean() / 2, 4)
+    spread = Variance(np.var((shallow - deep).mean(1), ddof=1) / 2, 3)
     expected = gain_on_one_split(shallow - deep, pid, spread)
     assert claim["half_width"] == pytest.approx(expected.half_width)
 
 
-@pytest.mark.parametrize("trials", [1, 2])
-def test_few_trainings_tell_of_themselves_alone(trials: int) -> None:
+@pytest.mark.parametrize(("trials", "said"), [(1, "the one training"), (2, "each of 2")])
+def test_few_trainings_tell_of_themselves_alone(trials: int, said: str) -> None:
     tables = arms(trials=trials)
     tables["cmmanet-random_interval"] = made_up(4, [3, 4], trials=trials, purity=0.9)
     claim = find(judged(tables), "purity", "cmmanet-random_interval", 3)
-    before, pid = values(tables["multi_mam"], 3, "purity")
-    after, _ = values(tables["cmmanet-random_interval"], 3, "purity")
-    expected = gain_in_these_trainings(after - before, pid)
-    assert claim["half_width"] == pytest.approx(expected.half_width) and claim["over"] == "people"
-    assert claim["verdict"] == "in these trainings: yes; of other trainings no telling"
+    assert claim["half_width"] is None and len(claim["trials"]) == trials
+    assert claim["verdict"] == f"yes in {said}"
+    if trials == 2:
+        table = tables["cmmanet-random_interval"]
+        table.loc[table["trial"] == 1, "purity"] -= 0.8
+        claim = find(judged(tables), "purity", "cmmanet-random_interval", 3)
+        assert claim["verdict"] == "the trainings disagree"
 
 
 def test_splits_of_their_own_people() -> None:
     tables = arms(own_people=True, masks=False)
     content = judged(tables, 1.0)
     claim = find(content, "entropy", "single_mam_con", 4)
-    having = [arm for arm, stages in STAGES.items() if 4 in stages]
-    means = {arm: values(tables[arm], 4, "entropy")[0].mean(1) for arm in having}
-    gains = means["single_mam_con"] - means["single_mam"]
-    spread = training_variance(list(means.values()))
-    expected = gain_over_splits(gains, spread, test_to_train=1.0)
+    step = ("single_mam", "single_mam_con")
+    before, after = (values(tables[arm], 4, "entropy")[0].mean(1) for arm in step)
+    spread = welch(*(pooled(tables, arm, 4, "entropy") for arm in step))
+    expected = gain_over_splits(after - before, spread, test_to_train=1.0)
     assert claim["half_width"] == pytest.approx(expected.half_width)
     assert content["measures"]["multi_mam"]["3"]["entropy"]["interval"] is None
     single = judged(arms(own_people=True, masks=False, trials=1), 1.0)
@@ -219,7 +248,7 @@ def test_without_masks_parts_are_not_measured() -> None:
 def test_where_nothing_is_occluded_and_where_there_is_one_submodule() -> None:
     tables = arms()
     for table in tables.values():
-        table[["occluder", "weight_ratio", "overlap"]] = np.nan
+        table[["occluder", "weight_change", "overlap"]] = np.nan
     content = judged(tables)
     reasons = {claim["measure"]: claim["verdict"] for claim in content["claims"]}
     assert reasons["occluder"] == "not measured: nothing is occluded"
@@ -227,16 +256,28 @@ def test_where_nothing_is_occluded_and_where_there_is_one_submodule() -> None:
     assert not reasons["purity"].startswith("not measured")
 
 
-def test_collapsed_maps_are_told() -> None:
+def test_a_collapse_in_one_trial_is_not_judged() -> None:
     tables = arms()
-    tables["cmmanet-random_interval"].loc[
-        tables["cmmanet-random_interval"]["stage"] == 4, "entropy"
-    ] = 0.01
+    table = tables["cmmanet-random_interval"]
+    table.loc[(table["stage"] == 4) & (table["trial"] == 2), "entropy"] = 0.01
     content = judged(tables)
     assert content["collapsed"] == [{"arm": "cmmanet-random_interval", "stage": 4}]
-    assert find(content, "purity", "cmmanet-random_interval", 4)["collapsed"]
-    assert find(content, "field", "cmmanet-random_interval", 3)["collapsed"]
+    for measure, stage in (("purity", 4), ("field", 3)):
+        claim = find(content, measure, "cmmanet-random_interval", stage)
+        assert claim["collapsed"] and claim["verdict"] == "not judged: collapsed"
     assert not find(content, "purity", "cmmanet-random_interval", 3)["collapsed"]
+
+
+def test_a_field_that_is_smaller_by_its_cells_alone() -> None:
+    tables = arms()
+    table = tables["multi_mam"]
+    # In cells: 32 · 0.1 = 3.2 behind stage 3, 8 · 0.3 = 2.4 behind stage 4.
+    table["field"] += np.where(table["stage"] == 3, 0.1, 0.3) - 0.5
+    assert find(judged(tables), "field", "multi_mam", 3)["verdict"] == (
+        "holds, by the size of cells alone"
+    )
+    table["field"] -= np.where(table["stage"] == 3, 0.06, 0.0)
+    assert find(judged(tables), "field", "multi_mam", 3)["verdict"] == "holds"
 
 
 def test_no_arm_with_a_mam() -> None:
@@ -251,16 +292,21 @@ def test_arms_of_other_queries_are_refused() -> None:
         judged(tables)
 
 
+UP, DOWN, LITTLE = Gain(0.2, 0.1, 5, True), Gain(-0.2, 0.1, 5, True), Gain(0.05, 0.1, 5, False)
+
+
 @pytest.mark.parametrize(
-    ("gain", "over", "said"),
+    ("judged", "said"),
     [
-        (Gain(0.2, 0.1, 5.0, True), "trainings", "holds"),
-        (Gain(-0.2, 0.1, 5.0, True), "trainings", "contradicted"),
-        (Gain(0.05, 0.1, 5.0, False), "trainings", "not resolved"),
-        (Gain(-0.2, 0.1, 5.0, True), "people", "in these trainings: no; of other"),
-        (Gain(-0.05, 0.1, 5.0, False), "people", "in these trainings: undecided; of other"),
-        (Gain(0.2, None, None, None), None, "no telling"),
+        (Judged(0.2, 0.1, 5.0, [UP, DOWN]), "holds"),
+        (Judged(-0.2, 0.1, 5.0, [DOWN]), "contradicted"),
+        (Judged(0.05, 0.1, 5.0, [LITTLE]), "not resolved"),
+        (Judged(-0.2, None, None, [DOWN, DOWN]), "no in each of 2"),
+        (Judged(0.1, None, None, [UP, LITTLE]), "undecided"),
+        (Judged(0.05, None, None, [LITTLE]), "undecided"),
+        (Judged(0.0, None, None, [UP, DOWN, LITTLE]), "the trainings disagree"),
+        (Judged(0.2, None, None, [Gain(0.2, None, None, None)]), "no telling"),
     ],
 )
-def test_verdicts(gain: Gain, over: str | None, said: str) -> None:
-    assert verdict(+1, gain, over).startswith(said)
+def test_verdicts(judged: Judged, said: str) -> None:
+    assert verdict(+1, judged) == said

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cmmanet.evaluation.attention.table import MEASURES, UNIFORM
+from cmmanet.evaluation.attention.table import FIXED, MEASURES, UNIFORM
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,9 +21,11 @@ class Cell(NamedTuple):
     """One measure of one arm behind one stage: of each trial, the queries where it is defined."""
 
     trials: list[Floats]  # T of [Q]
+    uniform: list[Floats]  # T of [Q], of attention without any preference
+    fixed: list[Floats]  # T of [Q], of the trial's mean map
     pid: list[npt.NDArray[np.int64]]  # T of [Q]
     query: list[npt.NDArray[np.int64]]  # T of [Q]
-    uniform: float
+    size: int  # h·w of the maps
 
     @property
     def means(self) -> list[float]:
@@ -34,6 +36,15 @@ class Cell(NamedTuple):
     def mean(self) -> float:
         """Over trials."""
         return float(np.mean(self.means))
+
+    @property
+    def others(self) -> dict[str, float]:
+        """The means over trials of uniform attention, and of mean maps, in the same frames."""
+        both = {"uniform": self.uniform, "fixed": self.fixed}
+        return {
+            name: float(np.mean([values.mean() for values in trials]))
+            for name, trials in both.items()
+        }
 
 
 Cells = dict[tuple[str, int, str], Cell]
@@ -62,11 +73,17 @@ def _cell(table: pd.DataFrame, measure: str) -> Cell | None:
     if table.empty:
         return None
     trials = [part for _, part in table.groupby("trial")]
+
+    def of_trials(kind: str) -> list[Floats]:
+        return [part[f"{kind}{measure}"].to_numpy(np.float64) for part in trials]
+
     return Cell(
-        [part[measure].to_numpy(np.float64) for part in trials],
+        of_trials(""),
+        of_trials(UNIFORM),
+        of_trials(FIXED),
         [part["pid"].to_numpy() for part in trials],
         [part["query"].to_numpy() for part in trials],
-        float(table[f"{UNIFORM}{measure}"].mean()),
+        int(table["cells"].iloc[0]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,15 +14,17 @@ from cmmanet.datasets.tracklets import Tracklets
 from cmmanet.evaluation.attention.labels import read_labels
 from cmmanet.evaluation.attention.measures import (
     FrameMeasures,
+    PartMeasures,
     measure_frames,
     measure_tracklets,
     part_areas,
 )
-from cmmanet.evaluation.attention.table import UNIFORM
+from cmmanet.evaluation.attention.table import FIXED, UNIFORM
 from cmmanet.evaluation.embedding import BATCH
 from cmmanet.evaluation.folding import for_inference
 from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
+from cmmanet.geometry import edges_between
 from cmmanet.model.network import CMMANet
 from cmmanet.training.device import deterministic
 
@@ -95,12 +97,14 @@ def observe(
 
     Returns:
         By the stage behind which a MAM sits, what `measure_tracklets` gives [len(rows)]; the same
-        of uniform attention as "uniform_…", so that areas stand beside masses; and h·w as "cells".
+        of uniform attention as "uniform_…" and of the mean map as "fixed_…", which show what is
+        due to the frames alone and to a fixed place; and h·w as "cells".
 
     Raises:
         DecodeError: for a frame or label map that does not decode, named with its archive.
     """
     stages = [int(stage) for stage in network.mams]
+    edges = {stage: _edges(network, height, width, stage) for stage in stages}
     network = for_inference(network.to(device), precision)
     frame, place = tracklets.frames_of(rows)
     owner = torch.from_numpy(place)
@@ -112,8 +116,7 @@ def observe(
         generator=torch.Generator(),  # else it draws from the global one
     )
     seen: dict[int, list[FrameMeasures]] = {stage: [] for stage in stages}
-    even: dict[int, list[FrameMeasures]] = {stage: [] for stage in stages}
-    cells: dict[int, int] = {}
+    sums: dict[int, Tensor] = {}
     occluded: list[Tensor] = []
     done = 0
     with deterministic(device):
@@ -124,32 +127,54 @@ def observe(
                 occluded.append((parts == Part.OCCLUDER).flatten(1).any(1))
             for stage, attention in zip(stages, maps, strict=True):
                 here = attention.cpu()
-                cells[stage] = here.shape[-2:].numel()
-                areas = None if parts is None else part_areas(parts, *here.shape[-2:])
-                uniform = torch.full_like(here, 1 / cells[stage])
+                areas = None if parts is None else part_areas(parts, edges[stage])
                 seen[stage].append(measure_frames(here, areas))
-                even[stage].append(measure_frames(uniform, areas))
+                sums[stage] = sums.get(stage, 0) + here.sum(0, dtype=torch.float64)
             done += len(pixels)
             on_frames(done)
     hidden = torch.cat(occluded) if occluded else None
     return {
-        stage: {
-            "cells": torch.full((len(rows),), cells[stage]),
-            **measure_tracklets(_joined(seen[stage]), hidden, owner, len(rows)),
-            **_named(measure_tracklets(_joined(even[stage]), hidden, owner, len(rows))),
-        }
+        stage: _beside_others(seen[stage], (sums[stage] / len(owner)).float(), hidden, owner)
         for stage in stages
     }
 
 
-def _joined(parts: Sequence[FrameMeasures]) -> FrameMeasures:
+def _beside_others(
+    batches: Sequence[FrameMeasures], mean: Tensor, occluded: Tensor | None, owner: Tensor
+) -> dict[str, Tensor]:
+    """Each tracklet's measures, beside those of uniform attention and of the mean map [K, h, w]."""
+    tracklets, cells = int(owner.max()) + 1, mean[0].numel()
+    others = {UNIFORM: torch.full_like(mean, 1 / cells), FIXED: mean}
+    found = {
+        "cells": torch.full((tracklets,), cells),
+        **measure_tracklets(_joined(batches), occluded, owner, tracklets),
+    }
+    for name, same in others.items():
+        always = _joined([_measure_always(same, batch) for batch in batches])
+        measures = measure_tracklets(always, occluded, owner, tracklets)
+        found |= {f"{name}{measure}": values for measure, values in measures.items()}
+    return found
+
+
+def _edges(
+    network: CMMANet, height: int, width: int, stage: int
+) -> tuple[list[float], list[float]]:
+    rows, columns = network.backbone.cell_centres(height, width, stage=stage)
+    return edges_between(rows, height), edges_between(columns, width)
+
+
+def _measure_always(same: Tensor, batch: FrameMeasures) -> FrameMeasures:
+    """Measure attention [K, h, w] that is the same in all frames of a batch."""
+    areas = None if batch.parts is None else batch.parts.areas
+    return measure_frames(same.expand(len(batch.entropy), *same.shape), areas)
+
+
+def _joined(batches: Sequence[FrameMeasures]) -> FrameMeasures:
+    known = [batch.parts for batch in batches if batch.parts is not None]
     return FrameMeasures(
-        *(
-            None if column[0] is None else torch.cat(column)  # type: ignore[arg-type]
-            for column in zip(*parts, strict=True)
-        )
+        torch.cat([batch.entropy for batch in batches]),
+        torch.cat([batch.field for batch in batches]),
+        torch.cat([batch.overlap for batch in batches]),
+        torch.cat([batch.own_stripe for batch in batches]),
+        PartMeasures(*map(torch.cat, zip(*known, strict=True))) if known else None,
     )
-
-
-def _named(measures: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{UNIFORM}{name}": values for name, values in measures.items()}

@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["loss", "scales", "occlusion"]
+Kind = Literal["loss", "scales", "architecture", "first"]
 
 
 class Claim(NamedTuple):
@@ -10,7 +10,8 @@ class Claim(NamedTuple):
 
     Attributes:
         kind: `loss`: with the concentration loss over without it; `scales`: behind the first of
-            two MAMs over behind the second; `occlusion`: the measure itself, over nothing.
+            two MAMs over behind the second; `architecture`: each of two MAMs over uniform
+            attention in the same frames; `first`: the first of two over uniform attention.
         sign: of the difference that the claim expects.
         words: of the claim, ours.
         quote: the paper's words.
@@ -38,7 +39,7 @@ CLAIMS = (
         "loss",
         "own_stripe",
         +1,
-        "each submodule keeps to its stripe",
+        "each submodule keeps to its stripe (what the loss itself asks for)",
         "the k-th attention module will be more concentrated on the salient parts in k-th stripe",
         "Sec. III-C",
     ),
@@ -68,18 +69,19 @@ CLAIMS = (
     ),
     Claim(
         "loss",
-        "background",
+        "astray",
         -1,
-        "less attention to the background",
+        "fewer highest responses on nobody",
         "some of the submodules will have highest responses on meaningless regions [without it]",
         "Sec. III-C, Fig. 1a",
     ),
     Claim(
-        "loss",
+        "architecture",
         "occluder",
         -1,
-        "less attention to what occludes",
-        "make the attention more robust to the occlusions",
+        "two MAMs look away from what occludes",
+        "make the attention more robust to the occlusions, we propose a multi-grained "
+        "multi-attention architecture",
         "Sec. III-B",
     ),
     Claim(
@@ -91,8 +93,8 @@ CLAIMS = (
         "Sec. I, Fig. 1b",
     ),
     Claim(
-        "occlusion",
-        "weight_ratio",
+        "first",
+        "weight_change",
         -1,
         "the largest weight falls under occlusion",
         "when the occlusions appear […] the corresponding submodule will adaptively assign a lower "

@@ -1,0 +1,141 @@
+"""How sure a difference in attention is: over other trainings, or in each of those that were run.
+
+Attention of arms that were trained with the concentration loss spreads less over trainings than
+that of arms without it, and a variance pooled over both would make the one look surer than it is
+(of two quiet arms and two loud ones, a fifth of the loud ones' null differences). Variances are
+pooled within each kind, and added as Welch does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from cmmanet.evaluation.attention.cells import Cell, Cells, Floats, Place
+from cmmanet.evaluation.attention.paper_claims import Claim
+from cmmanet.evaluation.uncertainty import (
+    Gain,
+    Variance,
+    added,
+    gain_in_these_trainings,
+    gain_on_one_split,
+    gain_over_splits,
+    own_variance,
+)
+
+
+class Judged(NamedTuple):
+    """A difference, as `uncertainty.Gain` has it, and that of each trial.
+
+    Attributes:
+        gain: mean over trials; None where there is nothing to compare.
+        half_width: over other trainings and people; None where too few trainings say nothing of
+            others.
+        degrees: of freedom, with `half_width`.
+        trials: the difference in each training by itself, judged over other people; without a
+            half-width where every trial has its own people.
+    """
+
+    gain: float | None
+    half_width: float | None
+    degrees: float | None
+    trials: list[Gain]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges differences between measures.
+
+    Attributes:
+        cells: all that was measured, for variances to be pooled over arms.
+        concentrated: the arms that were trained with the concentration loss.
+        test_to_train: as `cmmanet.evaluation.comparison.compare` takes it.
+    """
+
+    cells: Cells
+    concentrated: Collection[str]
+    test_to_train: float | None
+
+    def __call__(self, claim: Claim, before: Place | None, after: Place) -> Judged:
+        """Judge what is `after` over what is `before`, or over uniform attention."""
+        own = self.cells[*after, claim.measure]
+        others = own.uniform if before is None else self.cells[*before, claim.measure].trials
+        gains = [mine - other for mine, other in zip(own.trials, others, strict=True)]
+        training = self._training(claim, before, after)
+        if self.test_to_train is not None:
+            means = [float(values.mean()) for values in gains]
+            gain = gain_over_splits(means, training, test_to_train=self.test_to_train)
+            trials = [Gain(mean, None, None, None) for mean in means]
+        else:
+            gain = gain_on_one_split(np.array(gains), own.pid[0], training)
+            trials = [gain_in_these_trainings(values[None], own.pid[0]) for values in gains]
+        return Judged(gain.gain, gain.half_width, gain.degrees, trials)
+
+    def _training(self, claim: Claim, before: Place | None, after: Place) -> Variance:
+        """Half the variance that a training gives the difference: a gain counts two trainings."""
+        if claim.kind == "loss" and before is not None:
+            parts = [self._spread(claim.measure, place) for place in (before, after)]
+        else:
+            parts = [self._spread(claim.measure, after, before)]
+        whole = added(*parts)
+        return whole._replace(value=whole.value / 2)
+
+    def _spread(self, measure: str, place: Place, less: Place | None = None) -> Variance:
+        """The variance of one training's number, or of its difference to another stage.
+
+        Pooled over the arms that were trained with the loss if the place's was, else over those
+        that were not.
+        """
+        arm, stage = place
+        means: list[Floats] = []
+        for (name, behind, measured), cell in self.cells.items():
+            alike = (name in self.concentrated) == (arm in self.concentrated)
+            if measured == measure and behind == stage and alike:
+                other = self._means(name, less, measure)
+                if other is not None:
+                    means.append(np.array(cell.means) - other)
+        return own_variance(means)
+
+    def _means(self, arm: str, less: Place | None, measure: str) -> Floats | float | None:
+        """What is taken off an arm's means: nothing, or its own behind the stage of `less`."""
+        if less is None:
+            return 0.0
+        cell: Cell | None = self.cells.get((arm, less[1], measure))
+        return None if cell is None else np.array(cell.means)
+
+
+def verdict(sign: int, judged: Judged) -> str:
+    """What the data say of a claim that expects a difference of this sign.
+
+    >>> up, down = Gain(0.2, 0.1, 5.0, True), Gain(-0.3, 0.1, 5.0, True)
+    >>> verdict(+1, Judged(-0.05, None, None, [up, down]))
+    'the trainings disagree'
+    """
+    if judged.gain is not None and judged.half_width is not None:
+        if abs(judged.gain) <= judged.half_width:
+            return "not resolved"
+        return "holds" if judged.gain * sign > 0 else "contradicted"
+    told = [_told(sign, trial) for trial in judged.trials]
+    if None in told:
+        return "no telling"
+    if {"yes", "no"} <= set(told):
+        return "the trainings disagree"
+    if len(set(told)) > 1 or "undecided" in told:
+        return "undecided"
+    return f"{told[0]} in {'the one training' if len(told) == 1 else f'each of {len(told)}'}"
+
+
+def _told(sign: int, trial: Gain) -> str | None:
+    if trial.half_width is None:
+        return None
+    if not trial.resolved:
+        return "undecided"
+    return "yes" if trial.gain * sign > 0 else "no"
+
+
+def by_size_alone(first: Cell, second: Cell) -> bool:
+    """Whether the first MAM's field is the smaller one only because its map has smaller cells."""
+    return first.mean * first.size >= second.mean * second.size
