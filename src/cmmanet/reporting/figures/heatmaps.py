@@ -122,7 +122,8 @@ def occlusion(
         below = top - (row + 1) * row_height
         _row_name(figure, text, below + height / 2)
         if row:
-            _row_name(figure, "maximum", below + height + title / 2)
+            # Level with the numbers, which stand 2 points above their pictures.
+            _row_name(figure, "maximum", below + height + (2 + TEXT / 4) / 72)
     bottom = top - (1 + len(submodules)) * row_height
     _colour_bar(figure, scale, bottom, len(submodules) * row_height - title)
     return figure
