@@ -126,6 +126,7 @@ def test_maximum_weights_stand_above_the_heatmaps(occluded: list[bool] | None) -
         for axes, submodule in zip(maps, (1, 3), strict=True):
             assert axes.get_title() == f"{of.attention[frame, submodule].max():.3f}"
     assert {"submodule\n2", "submodule\n4"} <= set(texts(figure))
+    assert texts(figure).count("maximum") == 2
 
 
 def curves(arms: list[str], ranks: int = 30) -> pd.DataFrame:
@@ -193,6 +194,12 @@ def test_text_is_legible_and_within_the_figure() -> None:
 
 def test_the_same_figure_is_the_same_bytes() -> None:
     assert png(training(histories())) == png(training(histories()))
+
+
+def test_paper_stays_white() -> None:
+    arms = ["baseline", "single_mam", "multi_mam", "cmmanet-random_interval"]
+    picture = opened(png(cmc(curves(arms), {}))).convert("RGB")
+    assert picture.getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_large_pictures_give_up_colours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from reporting.page_parts import Page, make_retrievals, make_shown
 
 from cmmanet.reporting.page.content import evenly
+from cmmanet.reporting.page.markup import marked_up
 from cmmanet.reporting.page.render import render_page
 from cmmanet.reporting.parsed import parser, tables_in
 
@@ -121,6 +122,34 @@ def test_header_cells_say_what_they_head(page: Page) -> None:
         assert set(heads) == {"col"} or "row" in heads
 
 
+def test_an_empty_first_cell_belongs_to_the_row_above() -> None:
+    rows = ["| claim | arm | R1 |", "|:--|:--|--:|", "| sure | a | 1 |", "| | b | 2 |", "| | c | |"]
+    marked = marked_up("\n".join(["# T", "", "## S", "", *rows, "| not | d | 4 |"]), {})
+    page = Page(marked.sections[0].html)
+    heads = [cell for cell in page.all("th") if cell["scope"] == "row"]
+    assert [(cell.text, cell.attributes.get("rowspan")) for cell in heads] == [
+        ("sure", "3"), ("not", None),
+    ]  # fmt: skip
+    cells = [[c.text for c in page.all("td") if c.parent is row] for row in page.all("tr")]
+    assert cells == [[], ["a", "1"], ["b", "2"], ["c", ""], ["d", "4"]]
+    numbers = [cell.text for cell in page.all("th", "td") if "class" in cell.attributes]
+    assert numbers == ["R1", "1", "2", "", "4"]
+    assert not any("style" in cell.attributes for cell in page.all("th", "td"))
+
+
+def test_contents_reach_every_part(page: Page) -> None:
+    (nav,) = page.all("nav")
+    listed = [link["href"] for link in page.all("a") if _within(link, nav)]
+    heads = [f"#{head['id']}" for head in page.all("h2", "h3")]
+    assert listed == heads
+
+
+def test_links_to_a_tables_forms_can_be_told_apart(page: Page) -> None:
+    names = [link["aria-label"] for link in page.all("a") if link["href"].startswith("tables/t")]
+    assert "CSV of Table I. Comparison with related methods on iLIDS-VID" in names
+    assert len(names) == len(set(names)) == 16
+
+
 def test_the_text_is_all_there(page: Page, text: str) -> None:
     (main,) = page.all("main")
     shown = " ".join(main.text.split())
@@ -135,7 +164,8 @@ def test_the_text_is_all_there(page: Page, text: str) -> None:
 
 def test_figures_stand_in_the_text_and_are_listed(page: Page) -> None:
     (figure,) = page.all("figure")
-    (image,) = (each for each in page.all("img") if each.parent is figure)
+    (image,) = page.all("img")
+    assert image.parent and image.parent["class"] == "scroll" and image.parent.parent is figure
     assert image["alt"] == "rising" and (image["width"], image["height"]) == ("40", "20")
     (caption,) = page.all("figcaption")
     assert caption.text.strip() == "CMC curves. Six."

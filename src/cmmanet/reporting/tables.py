@@ -26,6 +26,7 @@ from cmmanet.reporting.published import Paper, load_published
 from cmmanet.reporting.results import TITLES, ArmResult, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark, stated_settings, unmentioned_options
 from cmmanet.reporting.steps import NO_TELLING
+from cmmanet.reporting.summary import summary
 
 READING = (
     "**R1, R5, R10, R20**: cumulative matching characteristic (CMC), the share of queries with a "
@@ -77,6 +78,7 @@ def render_tables(plan: Planned) -> str:
             "which the paper marks best results are left out."
         ),
         _verdict(plan, paper),
+        summary(plan, paper),
         "## Status",
         _status(plan, paper),
         *(paper_table(published, plan, paper) for published in paper.tables.values()),

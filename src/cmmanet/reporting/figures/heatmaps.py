@@ -119,7 +119,11 @@ def occlusion(
             axes = _picture(figure, overlaid, left, below, width, height)
             axes.set_title(f"{one.max():.3f}", fontsize=TEXT, pad=2)
     for row, text in enumerate(["frames", *_names(submodules)]):
-        _row_name(figure, text, top - (row + 1) * row_height + height / 2)
+        below = top - (row + 1) * row_height
+        _row_name(figure, text, below + height / 2)
+        if row:
+            # Level with the numbers, which stand 2 points above their pictures.
+            _row_name(figure, "maximum", below + height + (2 + TEXT / 4) / 72)
     bottom = top - (1 + len(submodules)) * row_height
     _colour_bar(figure, scale, bottom, len(submodules) * row_height - title)
     return figure

@@ -49,9 +49,19 @@ def encode(picture: Image.Image) -> bytes:
     for colours in (256, 128, 64, 32, 16):
         palette = some.quantize(colours, kmeans=2, dither=Image.Dither.NONE)
         few = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+        _keep_white(few, picture)
         buffer = io.BytesIO()
         few.save(buffer, "PNG", optimize=True, dpi=(DPI, DPI))
         content = buffer.getvalue()
         if len(content) <= MAX_BYTES:
             break
     return content
+
+
+def _keep_white(few: Image.Image, picture: Image.Image) -> None:
+    """White in few colours is white too: averaged with its neighbours, it would be grey."""
+    white = (np.asarray(picture) == 255).all(2)
+    if white.any():
+        colours = np.array(few.getpalette(), np.uint8).reshape(-1, 3)
+        colours[np.asarray(few)[white][0]] = 255
+        few.putpalette(colours.tobytes())

@@ -6,7 +6,7 @@ function element(name, className, text) {
 }
 
 function percent(fraction) {
-  return fraction === null ? "–" : `${(100 * fraction).toFixed(1)} %`;
+  return fraction === null ? "–" : `${(100 * fraction).toFixed(1)}\u00a0%`;
 }
 
 // A tracklet with lines of text below it. The text says all that is to be known of the picture.

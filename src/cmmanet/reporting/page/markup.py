@@ -14,21 +14,26 @@ from cmmanet.reporting.parsed import Names, Table, headings, parser, plain, slug
 
 # Before a table: its forms as files, and the box in which it scrolls.
 _FORMS = Markup(
-    '<p class="forms">{caption}: <a href="tables/{name}.csv">CSV</a> '
-    '<a href="tables/{name}.tex">LaTeX</a></p>'
+    '<p class="forms">{caption}: '
+    '<a href="tables/{name}.csv" aria-label="CSV of {caption}">CSV</a> '
+    '<a href="tables/{name}.tex" aria-label="LaTeX of {caption}">LaTeX</a></p>'
     '<div class="scroll" role="region" tabindex="0" aria-label="Table: {caption}">'
 )
 _FIGURE = Markup(
-    '<figure id="{anchor}"><img src="{source}" width="{width}" height="{height}" alt="{alt}">'
-    "<figcaption>"
+    '<figure id="{anchor}"><div class="scroll" role="group" tabindex="0" aria-label="Figure">'
+    '<img src="{source}" width="{width}" height="{height}" alt="{alt}"></div><figcaption>'
 )
 
 
 class Section(NamedTuple):
-    """What stands below a heading of the second rank, with the heading."""
+    """What stands below a heading of the second rank, with the heading.
+
+    `parts` are its headings of the third rank, as anchors and titles.
+    """
 
     anchor: str
     title: str
+    parts: list[tuple[str, str]]
     html: Markup
 
 
@@ -66,6 +71,11 @@ def marked_up(text: str, figures: Mapping[str, Inlined]) -> Marked:
             Section(
                 anchors[start],
                 plain(tokens[start + 1].children or []),
+                [
+                    (anchors[place], text)
+                    for place, level, text in marks
+                    if level == 3 and start < place < end
+                ],
                 _html(markdown, tokens[start:end], tables, figures),
             )
             for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True)
@@ -95,14 +105,17 @@ def _html(
     figures: Mapping[str, Inlined],
 ) -> Markup:
     found = [each for token in tokens for each in _accessible(token, tables)]
-    _mark_row_headers(found)
-    found = list(_with_figures(found, figures))
+    found = list(_with_figures(list(_with_row_headers(found)), figures))
     return Markup(markdown.renderer.render(found, markdown.options, {}))  # noqa: S704
 
 
 def _accessible(token: Token, tables: Iterator[Table]) -> Iterator[Token]:
-    if token.type == "th_open":
-        token.attrSet("scope", "col")
+    if token.type in {"th_open", "td_open"}:
+        # The parser aligns each cell by a style of its own; the page's style knows numbers.
+        if "right" in str(token.attrs.pop("style", "")):
+            token.attrSet("class", "number")
+        if token.type == "th_open":
+            token.attrSet("scope", "col")
     if token.type != "table_open":
         yield token
         if token.type == "table_close":
@@ -113,18 +126,27 @@ def _accessible(token: Token, tables: Iterator[Table]) -> Iterator[Token]:
     yield token
 
 
-def _mark_row_headers(tokens: Sequence[Token]) -> None:
-    """The first cell of a row of numbers says what the row is of."""
-    first = False
-    for place, token in enumerate(tokens):
-        if token.type == "tr_open":
+def _with_row_headers(tokens: Sequence[Token]) -> Iterator[Token]:
+    """The first cell of a row says what the row is of; where it is empty, the one above does."""
+    above, first = None, False
+    # A cell is its opening, its text and its end.
+    left = iter(enumerate(tokens))
+    for place, token in left:
+        if token.type == "table_open":
+            above = None
+        elif token.type == "tr_open":
             first = True
         elif token.type == "td_open" and first:
-            token.tag = "th"
-            token.attrSet("scope", "row")
-            # A cell is its opening, its text and its end.
-            tokens[place + 2].tag = "th"
             first = False
+            if above is not None and not tokens[place + 1].content:
+                above.attrSet("rowspan", str(int(above.attrGet("rowspan") or 1) + 1))
+                for _ in range(2):
+                    next(left)
+                continue
+            above = token
+            token.tag = tokens[place + 2].tag = "th"
+            token.attrSet("scope", "row")
+        yield token
 
 
 def _with_figures(tokens: Sequence[Token], figures: Mapping[str, Inlined]) -> Iterator[Token]:

@@ -1,0 +1,80 @@
+"""What the page comes to, in its first lines: a few bullets for each dataset that was run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cmmanet.evaluation.metrics import METRICS
+from cmmanet.params import PAPER_SAMPLER
+from cmmanet.reporting.cells import bullets, measured, percent
+from cmmanet.reporting.published import HEADLINE, Paper
+from cmmanet.reporting.results import Comparison, Planned, is_partial, title
+
+_METRICS = ("rank1", "map")
+
+
+def summary(plan: Planned, paper: Paper) -> str:
+    """Of each dataset the headline's numbers, how many gains are resolved, and the claims."""
+    return bullets(
+        f"**{title(dataset)}**, {words}"
+        for dataset in plan.results
+        for words in (
+            _numbers(dataset, plan, paper),
+            *_gains(plan.comparisons[dataset]),
+            *_claims(plan.claims[dataset]),
+        )
+    )
+
+
+def _numbers(dataset: str, plan: Planned, paper: Paper) -> str:
+    result = plan.results[dataset][plan.headline]
+    intervals = plan.comparisons[dataset]["intervals"].get(plan.headline, {})
+    told = []
+    for metric in _METRICS:
+        words = f"{METRICS[metric]} {measured(result, plan.scoring, metric)}"
+        if metric in intervals:
+            low, high = map(percent, intervals[metric])
+            words += f" (95 % over people: {low} to {high})"
+        value = _published(dataset, metric, plan, paper)
+        told.append(words if value is None else f"{words}, published {value:.1f}")
+    trials = len(result["trials"])
+    over = "1 trial" if trials == 1 else f"{trials} trials"
+    return f"`{plan.headline}`: {'; '.join(told)}; {over}."
+
+
+def _published(dataset: str, metric: str, plan: Planned, paper: Paper) -> float | None:
+    """The paper's headline; None where it has none, or the measured one is not to be compared."""
+    if is_partial(plan.results[dataset].values()) or plan.sampler != PAPER_SAMPLER:
+        return None
+    for table in paper.tables.values():
+        for place, column in enumerate(table.columns):
+            for row in table.rows:
+                if row.arm == HEADLINE and (column.dataset, column.metric) == (dataset, metric):
+                    return row.values[place]
+    return None
+
+
+def _gains(comparison: Comparison) -> list[str]:
+    gains = [step["metrics"][metric] for step in comparison["steps"] for metric in _METRICS]
+    if not gains:
+        return []
+    resolved = sum(gain["resolved"] is True for gain in gains)
+    untold = sum(gain["resolved"] is None for gain in gains)
+    also = f", no telling: {untold}" * bool(untold)
+    return [f"gains from arm to arm in R1 and mAP: {len(gains)}, resolved: {resolved}{also}."]
+
+
+def _claims(claims: Mapping[str, Any]) -> list[str]:
+    """How the comparisons with the paper's claims ended, a collapse not hidden behind them."""
+    judged = claims["claims"]
+    if not judged:
+        return []
+    held = [claim for claim in judged if claim["verdict"] == "holds"]
+    against = sum(claim["verdict"] == "contradicted" for claim in judged)
+    collapsed = sum(claim["collapsed"] for claim in held)
+    aside = f" ({collapsed} of them where attention has collapsed to one cell)" * bool(collapsed)
+    return [
+        f"comparisons with the paper's claims about attention: {len(judged)}, holding: "
+        f"{len(held)}{aside}, contradicting: {against}, the rest undecided."
+    ]

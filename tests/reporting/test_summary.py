@@ -1,0 +1,76 @@
+"""The first lines of the page: the numbers of the tables, and no more sure than these."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cmmanet.reporting.published import load_published
+from cmmanet.reporting.results import Planned
+from cmmanet.reporting.summary import summary
+
+ARM = "cmmanet-random_interval"
+
+
+def told(plan: Planned) -> str:
+    return " ".join(summary(plan, load_published()).split())
+
+
+def plan_of(made_up: SimpleNamespace, dataset: str, *values: float, **kwargs: Any) -> Planned:
+    """The headline with these rank-1 values, a trial each."""
+    results = made_up.results(dataset, len(values), **kwargs)
+    results[dataset, ARM] = made_up.result(dataset, ARM, list(values), **kwargs)
+    return made_up.plan(made_up.report([dataset]), results)
+
+
+def test_the_headline_stands_with_its_spread_and_interval(made_up: SimpleNamespace) -> None:
+    # Made-up mAP is 6.8 points above rank-1, intervals are 3 to both sides.
+    assert told(plan_of(made_up, "synthetic", 0.50, 0.52, recipe="demo")).startswith(
+        f"- **Synthetic**, `{ARM}`: R1 51.0 ± 1.4 (95 % over people: 48.0 to 54.0); mAP 57.8 ± 1.4 "
+        "(95 % over people: 54.8 to 60.8); 2 trials. - **Synthetic**, gains"
+    )
+
+
+def test_the_published_number_stands_beside_a_full_run_alone(made_up: SimpleNamespace) -> None:
+    full = told(plan_of(made_up, "mars", 0.85))
+    assert "R1 85.0 (95 % over people: 82.0 to 88.0), published 88.7; mAP 91.8" in full
+    assert "(95 % over people: 88.8 to 94.8), published 83.2; 1 trial." in full
+    assert "published" not in told(plan_of(made_up, "mars", 0.85, partial=True))
+    restricted = replace(plan_of(made_up, "mars", 0.85), sampler="restricted")
+    assert "published" not in told(restricted)
+    # Of iLIDS-VID the paper has no mAP, and its splits no interval over people.
+    splits = told(plan_of(made_up, "ilids-vid", 0.85, 0.87))
+    assert "R1 86.0 ± 1.4, published 89.3; mAP 92.8 ± 1.4; 2 trials." in splits
+
+
+@pytest.mark.parametrize(
+    ("values", "ending"), [((0.8, 0.8), "resolved: 6."), ((0.8,), "resolved: 0, no telling: 10.")]
+)
+def test_gains_are_counted(made_up: SimpleNamespace, values: Any, ending: str) -> None:
+    """Of five steps of 1.3, 1.3, 2.6, -3.9 and -6.5 points, three are beyond half a width of 2."""
+    shown = told(plan_of(made_up, "synthetic", *values))
+    assert f"gains from arm to arm in R1 and mAP: 10, {ending}" in shown
+
+
+@pytest.mark.parametrize(
+    ("collapsed", "aside"),
+    [([1, 0], " (1 of them where attention has collapsed to one cell)"), ([0, 0], "")],
+)
+def test_claims_that_hold_by_collapse_are_told_apart(
+    made_up: SimpleNamespace, collapsed: list[int], aside: str
+) -> None:
+    verdicts = ["holds", "holds", "contradicted", "not resolved", "no telling"]
+    marks = [*map(bool, collapsed), True, True, False]
+    judged = [
+        {"verdict": verdict, "collapsed": mark}
+        for verdict, mark in zip(verdicts, marks, strict=True)
+    ]
+    plan = plan_of(made_up, "synthetic", 0.5, 0.5)
+    assert "claims" not in told(plan)
+    plan.claims["synthetic"] = {"claims": judged}
+    assert told(plan).endswith(
+        f"claims about attention: 5, holding: 2{aside}, contradicting: 1, the rest undecided."
+    )
