@@ -83,6 +83,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     params = yaml.safe_load((folder / "params.yaml").read_text())
     params["arms"] = list(ARMS)
     params["readings"] = {"eq7": params["readings"]["eq7"]}
+    params["data"]["synthetic"]["trials"] = 2
     params["data"]["synthetic"]["render"] |= {
         "train_identities": 5,
         "test_identities": 4,
@@ -172,7 +173,7 @@ def test_mlflow_has_a_run_an_arm_and_a_nested_run_a_trial(clone: Clone) -> None:
             == trial["metrics"]["cosine.dense"]["map_step"]
         )
         assert {"loss", "loss_triplet", "lr", "triplet_active"} <= set(run.data.metrics)
-        assert run.data.params["optimiser.lr"] == "0.002"
+        assert run.data.params["optimiser.lr"] == "0.001"
         assert run.inputs.dataset_inputs[0].dataset.name == "synthetic"
     client = MlflowClient(tracking_uri=f"sqlite:///{clone.folder}/mlflow.db")
     assert {"tables.md", "cmc.png"} == {f.path for f in client.list_artifacts(parent.info.run_id)}
@@ -230,7 +231,7 @@ def test_experiment_in_a_temporary_copy_loses_nothing(clone: Clone) -> None:
     before = len(clone.mlflow_runs())
     output = clone.run(
         "dvc", "exp", "run", "--temp", "-n", "far",
-        "-S", "arms=[cmmanet-random_interval]", "-S", "recipes.demo.optimiser.lr=0.001",
+        "-S", "arms=[cmmanet-random_interval]", "-S", "recipes.demo.optimiser.lr=0.002",
     )  # fmt: skip
     assert "train@synthetic-cmmanet-random_interval" in clone.stages_run(output)
     runs = clone.mlflow_runs()

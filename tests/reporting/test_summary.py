@@ -30,7 +30,7 @@ def test_the_headline_stands_with_its_spread_and_interval(made_up: SimpleNamespa
     # Made-up mAP is 6.8 points above rank-1, intervals are 3 to both sides.
     assert told(plan_of(made_up, "synthetic", 0.50, 0.52, recipe="demo")).startswith(
         f"- **Synthetic**, `{ARM}`: R1 51.0 ± 1.4 (95 % over people: 48.0 to 54.0); mAP 57.8 ± 1.4 "
-        "(95 % over people: 54.8 to 60.8); 2 trials. - **Synthetic**, gains"
+        "(95 % over people: 54.8 to 60.8); 2 trials. - **Synthetic**, of 10 gains"
     )
 
 
@@ -47,30 +47,35 @@ def test_the_published_number_stands_beside_a_full_run_alone(made_up: SimpleName
 
 
 @pytest.mark.parametrize(
-    ("values", "ending"), [((0.8, 0.8), "resolved: 6."), ((0.8,), "resolved: 0, no telling: 10.")]
+    ("values", "ending"),
+    [
+        ((0.8, 0.8), "6 resolved."),
+        ((0.8,), "0 resolved; of 10 nothing can be told from so few trials."),
+    ],
 )
 def test_gains_are_counted(made_up: SimpleNamespace, values: Any, ending: str) -> None:
     """Of five steps of 1.3, 1.3, 2.6, -3.9 and -6.5 points, three are beyond half a width of 2."""
     shown = told(plan_of(made_up, "synthetic", *values))
-    assert f"gains from arm to arm in R1 and mAP: 10, {ending}" in shown
+    assert f"of 10 gains from arm to arm, in R1 and in mAP, {ending}" in shown
 
 
-@pytest.mark.parametrize(
-    ("collapsed", "aside"),
-    [([1, 0], " (1 of them where attention has collapsed to one cell)"), ([0, 0], "")],
-)
-def test_claims_that_hold_by_collapse_are_told_apart(
-    made_up: SimpleNamespace, collapsed: list[int], aside: str
-) -> None:
-    verdicts = ["holds", "holds", "contradicted", "not resolved", "no telling"]
-    marks = [*map(bool, collapsed), True, True, False]
-    judged = [
-        {"verdict": verdict, "collapsed": mark}
-        for verdict, mark in zip(verdicts, marks, strict=True)
-    ]
+def test_claims_are_counted_and_a_collapse_is_told_apart(made_up: SimpleNamespace) -> None:
+    verdicts = [
+        "holds", "holds, by the size of cells alone", "contradicted", "not resolved", "no telling",
+        "undecided", "the trainings disagree",
+    ]  # fmt: skip
     plan = plan_of(made_up, "synthetic", 0.5, 0.5)
-    assert "claims" not in told(plan)
+    assert "attention" not in told(plan)
+    judged = [{"verdict": verdict, "collapsed": False} for verdict in verdicts]
     plan.claims["synthetic"] = {"claims": judged}
     assert told(plan).endswith(
-        f"claims about attention: 5, holding: 2{aside}, contradicting: 1, the rest undecided."
+        "of 7 comparisons with what the paper says of its attention, 2 hold and 1 contradict it; "
+        "the rest are undecided."
+    )
+    judged += [{"verdict": f"{word} in each of 2", "collapsed": False} for word in ("yes", "no")]
+    judged.append({"verdict": "not judged: collapsed", "collapsed": True})
+    assert told(plan).endswith(
+        "2 hold and 1 contradict it; in every training, but no more than that, 1 hold and 1 "
+        "contradict it; 1 are not judged, as attention has collapsed to one cell; the rest are "
+        "undecided."
     )

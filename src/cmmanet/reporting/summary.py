@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,9 +61,11 @@ def _gains(comparison: Comparison) -> list[str]:
     if not gains:
         return []
     resolved = sum(gain["resolved"] is True for gain in gains)
+    words = f"of {len(gains)} gains from arm to arm, in R1 and in mAP, {resolved} resolved"
     untold = sum(gain["resolved"] is None for gain in gains)
-    also = f", no telling: {untold}" * bool(untold)
-    return [f"gains from arm to arm in R1 and mAP: {len(gains)}, resolved: {resolved}{also}."]
+    if untold:
+        words += f"; of {untold} nothing can be told from so few trials"
+    return [f"{words}."]
 
 
 def _claims(claims: Mapping[str, Any]) -> list[str]:
@@ -70,11 +73,15 @@ def _claims(claims: Mapping[str, Any]) -> list[str]:
     judged = claims["claims"]
     if not judged:
         return []
-    held = [claim for claim in judged if claim["verdict"] == "holds"]
-    against = sum(claim["verdict"] == "contradicted" for claim in judged)
-    collapsed = sum(claim["collapsed"] for claim in held)
-    aside = f" ({collapsed} of them where attention has collapsed to one cell)" * bool(collapsed)
-    return [
-        f"comparisons with the paper's claims about attention: {len(judged)}, holding: "
-        f"{len(held)}{aside}, contradicting: {against}, the rest undecided."
-    ]
+    count = Counter(claim["verdict"].split(" in ")[0].split(",")[0] for claim in judged)
+    words = (
+        f"of {len(judged)} comparisons with what the paper says of its attention, {count['holds']} "
+        f"hold and {count['contradicted']} contradict it"
+    )
+    if count["yes"] or count["no"]:
+        words += f"; in every training, but no more than that, {count['yes']} hold"
+        words += f" and {count['no']} contradict it"
+    collapsed = sum(claim["collapsed"] for claim in judged)
+    if collapsed:
+        words += f"; {collapsed} are not judged, as attention has collapsed to one cell"
+    return [f"{words}; the rest are undecided."]
