@@ -175,6 +175,9 @@ def test_figures_without_masks(evaluated: Ready, project: Path) -> None:
     occluded = entries["Maximum weights under occlusion Fig. 3"]["caption"]
     assert "largest standard deviation" in occluded and "Nobody has marked" in occluded
     assert ("arm", "cmc.png") in kept and len(kept) == len(files) + 1, "of both arms"
+    strip = entries["Best and worst answers None"]["caption"]
+    assert "At the same average precision the query whose first right answer comes later" in strip
+    assert "at the same distance a wrong answer comes before a right one." in strip
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     figures.main("ilids-vid")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
