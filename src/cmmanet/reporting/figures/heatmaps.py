@@ -30,6 +30,8 @@ HOW = (
 
 # Inches around the frames.
 _LEFT, _BAR, _TOP, _BOTTOM, _GAP, _BETWEEN = 0.74, 0.8, 0.3, 0.08, 0.03, 0.16
+# Of Fig. 3 with all its rows, a page less the caption; of its frames however many rows there are.
+_TALLEST, _SMALLEST = 8.4, 0.6
 # No attention shows the frame alone, in light grey; the most is the darkest: print keeps the order.
 _PALEST, _MIDDLE = 0.5, 0.8
 
@@ -75,36 +77,32 @@ def heatmaps(blocks: Sequence[Block]) -> Figure:
                 _picture(figure, pixels, left + column * (width + _GAP), below, width, height)
         left += len(block.frames) * (width + _GAP) + _BETWEEN
         if block is blocks[0]:
-            for row, text in enumerate(["frames", *_names(range(submodules))]):
+            for row, text in enumerate(["frames", *_names(submodules)]):
                 _row_name(figure, text, top - row * (height + _GAP) - height / 2)
     _colour_bar(figure, scale, top - rows * (height + _GAP), rows * (height + _GAP))
     return figure
 
 
-def occlusion(
-    frames: Pixels,
-    attention: Floats,
-    submodules: Sequence[int],
-    occluded: Sequence[bool] | None,
-) -> Figure:
-    """Frames, and below them some submodules' heatmaps, each under its maximum weight (Fig. 3).
+def occlusion(frames: Pixels, attention: Floats, occluded: Sequence[bool] | None) -> Figure:
+    """Frames, and below them every submodule's heatmap under its maximum weight (Fig. 3).
 
     Args:
         frames: uint8 [F, H, W, 3].
-        attention: float32 [F, K, h, w], of all submodules.
-        submodules: which to show, counted from 0.
+        attention: float32 [F, K, h, w].
         occluded: which frames are, marked so; None where nobody knows.
     """
-    shown = attention[:, list(submodules)]
+    submodules = attention.shape[1]
     title, gap = 0.2, 0.1
-    width = 0.78
-    height = width * frames.shape[1] / frames.shape[2]
+    # As large as fits the page, in both directions.
+    shape = frames.shape[1] / frames.shape[2]
+    width = min(0.78, max(_SMALLEST, _TALLEST / (1 + submodules) - title) / shape)
+    height = width * shape
     row_height = height + title
     step = (WIDTH - _LEFT - _BAR - gap) / len(frames)
-    figure = new_figure((1 + len(submodules)) * row_height + 2 * _BOTTOM)
+    figure = new_figure((1 + submodules) * row_height + 2 * _BOTTOM)
     top = figure.get_figheight() - _BOTTOM
-    scale = Normalize(0.0, float(shown.max()))
-    for column, (frame, maps) in enumerate(zip(frames, shown, strict=True)):
+    scale = Normalize(0.0, float(attention.max()))
+    for column, (frame, maps) in enumerate(zip(frames, attention, strict=True)):
         left = _LEFT + column * step + (step - width) / 2
         hidden = occluded is not None and occluded[column]
         axes = _picture(figure, frame, left, top - row_height, width, height)
@@ -120,13 +118,13 @@ def occlusion(
             axes.set_title(f"{one.max():.3f}", fontsize=TEXT, pad=2)
     for row, text in enumerate(["frames", *_names(submodules)]):
         _row_name(figure, text, top - (row + 1) * row_height + height / 2)
-    bottom = top - (1 + len(submodules)) * row_height
-    _colour_bar(figure, scale, bottom, len(submodules) * row_height - title)
+    bottom = top - (1 + submodules) * row_height
+    _colour_bar(figure, scale, bottom, submodules * row_height - title)
     return figure
 
 
-def _names(submodules: Sequence[int]) -> list[str]:
-    return [f"submodule\n{number + 1}" for number in submodules]
+def _names(submodules: int) -> list[str]:
+    return [f"submodule\n{number}" for number in range(1, submodules + 1)]
 
 
 def _overlaid(frame: Pixels, attention: Floats, scale: Normalize) -> Pixels:
