@@ -188,7 +188,8 @@ def _fall(weights: npt.NDArray[np.float32], hidden: npt.NDArray[np.bool_]) -> st
     )
     return (
         f"Mean maximum weight of the tracklet's {len(visible)} visible and {len(occluded)} "
-        f"occluded frames, shown here or not: {told}."
+        f"occluded frames, shown here or not: {told}. The claims table has the weight under "
+        "occlusion over all queries."
     )
 
 

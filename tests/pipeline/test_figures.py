@@ -172,6 +172,7 @@ def check_fall(caption: str) -> None:
         maxima["F002" in names[frame]].append([float(one.max()) for one in maps[0]])
     shown, hidden = len(maxima[False]), len(maxima[True])
     assert f"the tracklet's {shown} visible and {hidden} occluded frames" in caption
+    assert "The claims table has the weight under occlusion over all queries." in caption
     for number, (visible, occluded) in enumerate(
         zip(zip(*maxima[False], strict=True), zip(*maxima[True], strict=True), strict=True), 1
     ):
