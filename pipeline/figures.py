@@ -116,9 +116,11 @@ def _strip(dataset: str, headline: str, store: FrameStore, tracklets: Tracklets)
     caption = (
         f"The {ends} best and, below, the {ends} worst queries of {headline} by average precision "
         f"(trial {found['trial']}, {found['scoring']}; the worst last), each left of its first "
-        f"{found['top']} answers. Solid blue frame and tick: right; dashed orange frame and "
-        "cross: wrong. Above: the query's average precision, an answer's rank; below: pid and "
-        "camera (pid 0: a distractor). Queries, from the top: "
+        f"{found['top']} answers. At the same average precision the query whose first right answer "
+        "comes later is the worse one, then the one of the earlier row; at the same distance a "
+        "wrong answer comes before a right one. Solid blue frame and tick: right; dashed orange "
+        "frame and cross: wrong. Above: the query's average precision, an answer's rank; below: "
+        "pid and camera (pid 0: a distractor). Queries, from the top: "
         f"{', '.join(query['name'] for query in shown)}."
     )
     told = "; ".join(_told(query, headline) for query in shown)

@@ -16,11 +16,9 @@ from cmmanet.reporting.figures.choice import (
     FRAMES,
     MEDIAN_RULE,
     OCCLUDED_RULE,
-    VARYING_RULE,
     evenly_spaced,
     half_occluded_row,
     median_row,
-    most_varying_row,
 )
 from cmmanet.reporting.figures.entry import Entry, not_drawn
 from cmmanet.reporting.figures.heatmaps import (
@@ -36,7 +34,6 @@ from pipeline.parts.dataset import Dataset
 from pipeline.parts.frame_names import first_frames
 from pipeline.parts.looking import Looking
 from pipeline.parts.rankings import read_queries
-from pipeline.parts.watch import counting
 
 WITH, WITHOUT = "cmmanet-random_interval", "multi_mam"
 
@@ -68,7 +65,7 @@ def attention_figures(dataset: str, plan: ReportPlan, opened: Dataset) -> list[E
     return [
         *_with_and_without(plan, looking, subject),
         _two_grains(plan.headline, looking, subject),
-        _occlusion(plan.headline, looking, opened, rows),
+        _occlusion(plan.headline, looking, opened, rows, subject),
     ]
 
 
@@ -140,40 +137,60 @@ def _two_grains(arm: str, looking: Looking, subject: _Subject) -> Entry:
     return Entry(*_FIG_1B, caption, _described(blocks), png(heatmaps(blocks)))
 
 
-def _occlusion(arm: str, looking: Looking, opened: Dataset, rows: Sequence[int]) -> Entry:
+def _occlusion(
+    arm: str, looking: Looking, opened: Dataset, rows: Sequence[int], subject: _Subject
+) -> Entry:
+    """Maximum weights over a half occluded tracklet; over `subject`'s where there are no masks."""
+    file, title, paper = _FIG_3
     if not looking.stages(arm):
         return not_drawn(*_FIG_3, f"{arm} has no MAM")
     stage = looking.stages(arm)[0]
     hidden = _occluded(opened, rows)
-    if hidden is not None:
+    if hidden is None:
+        title, marked = "Maximum weights over a tracklet", None
+        told = "Nobody has marked which frames are occluded."
+    else:
         share = {row: float(flags.mean()) for row, flags in hidden.items()}
         row = half_occluded_row(share)
         subject = _subject(opened, row, f"{OCCLUDED_RULE}, {share[row]:.2f}")
-        marked = [bool(hidden[row][frame - subject.frames[0]]) for frame in subject.frames]
-        told = "Occluded frames, by the renderer's own masks, have a dashed frame."
-    else:
-        deviation = _deviations(arm, stage, looking, opened, rows)
-        row = most_varying_row(deviation)
-        subject = _subject(opened, row, f"{VARYING_RULE}, {deviation[row]:.3f}")
-        marked = None
-        told = "Nobody has marked which frames are occluded."
-    attention = looking.attention(arm, stage, subject.frames)
-    # Of the paper's four, the stripes where it sees the shoulder and the leg.
-    count = attention.shape[1]
-    submodules = [1, count - 1] if count > 2 else list(range(count))
-    shown = attention[:, submodules]
+        every = _all_frames(opened, row)
+        marked = [bool(hidden[row][every.index(frame)]) for frame in subject.frames]
+        weights = looking.attention(arm, stage, every).max((2, 3))
+        told = (
+            "Occluded frames, by the renderer's own masks, have a dashed frame. "
+            f"{_fall(weights, hidden[row])}"
+        )
+    block = looking.block(arm, arm, stage, subject.frames)
+    attention = block.attention
     caption = (
-        f"Submodules {' and '.join(str(k + 1) for k in submodules)} of the MAM behind stage "
-        f"{stage} of {arm}, trial 0; above each heatmap its maximum weight, before upsampling. "
-        f"{told} {HOW.format(greatest=float(shown.max()))} {subject.told}"
+        f"All submodules of the MAM behind stage {stage} of {arm}, trial 0; above each heatmap its "
+        f"maximum weight, before upsampling. {told} "
+        f"{HOW.format(greatest=float(attention.max()))} {subject.told}"
     )
-    weights = "; ".join(
-        f"submodule {k + 1}: {', '.join(f'{float(m.max()):.3f}' for m in attention[:, k])}"
-        for k in submodules
+    maxima = "; ".join(
+        f"submodule {number}: {', '.join(f'{float(one.max()):.3f}' for one in maps)}"
+        for number, maps in enumerate(attention.swapaxes(0, 1), start=1)
     )
-    alt = f"{FRAMES} frames and the heatmaps of {len(submodules)} submodules. Maxima: {weights}."
-    frames = looking.frames(arm, subject.frames)
-    return Entry(*_FIG_3, caption, alt, png(occlusion(frames, attention, submodules, marked)))
+    alt = f"{FRAMES} frames and the heatmaps of {attention.shape[1]} submodules. Maxima: {maxima}."
+    return Entry(file, title, paper, caption, alt, png(occlusion(block, marked)))
+
+
+def _fall(weights: npt.NDArray[np.float32], hidden: npt.NDArray[np.bool_]) -> str:
+    """What occlusion does to the maximum weights [F, K] of a tracklet's frames, in words."""
+    occluded, visible = weights[hidden], weights[~hidden]
+    if not len(occluded) or not len(visible):
+        return f"{'All' if len(occluded) else 'None'} of the tracklet's frames are occluded."
+    told = ", ".join(
+        f"submodule {number} {before:.3f} and {after:.3f}"
+        for number, (before, after) in enumerate(
+            zip(visible.mean(0), occluded.mean(0), strict=True), start=1
+        )
+    )
+    return (
+        f"Mean maximum weight of the tracklet's {len(visible)} visible and {len(occluded)} "
+        f"occluded frames, shown here or not: {told}. The claims table has the weight under "
+        "occlusion over all queries."
+    )
 
 
 def _occluded(opened: Dataset, rows: Sequence[int]) -> dict[int, npt.NDArray[np.bool_]] | None:
@@ -185,19 +202,6 @@ def _occluded(opened: Dataset, rows: Sequence[int]) -> dict[int, npt.NDArray[np.
         row: (read_labels(store, _all_frames(opened, row)) == Part.OCCLUDER).any((1, 2))
         for row in rows
     }
-
-
-def _deviations(
-    arm: str, stage: str, looking: Looking, opened: Dataset, rows: Sequence[int]
-) -> dict[int, float]:
-    """The standard deviation over each tracklet's frames of the maximum weight."""
-    deviation = {}
-    with counting("looking for a varying tracklet, queries", len(rows)) as told:
-        for done, row in enumerate(rows, start=1):
-            attention = looking.attention(arm, stage, _all_frames(opened, row))
-            deviation[row] = float(attention.max((2, 3)).mean(1).std())
-            told(done)
-    return deviation
 
 
 def _all_frames(opened: Dataset, row: int) -> range:

@@ -9,8 +9,9 @@ import pandas as pd
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.occlusion import robustness
 from cmmanet.params import OcclusionPlan
-from cmmanet.reporting.occlusion import BASELINE, numbers, render_occlusion
+from cmmanet.reporting.occlusion import BASELINE, render_occlusion
 from cmmanet.reporting.occlusion_figure import occlusion_figure
+from cmmanet.reporting.occlusion_numbers import numbers
 from pipeline.parts import workspace
 from pipeline.parts.command import run
 

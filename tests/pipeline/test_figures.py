@@ -14,14 +14,21 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from cmmanet.datasets.canvas import Part
+from cmmanet.evaluation.attention.observe import attention_maps
+from cmmanet.evaluation.folding import for_inference
 from cmmanet.evaluation.metrics import Scoring
+from cmmanet.frames.decode import read_frames
+from cmmanet.training.device import choose_device, choose_precision
 from pipeline import compare, curves, embed, evaluate, figures, retrievals
 from pipeline.parts import attention_figures
 from pipeline.parts.dataset import open_dataset
+from pipeline.parts.looking import Looking
 from pipeline.parts.rankings import read_queries
+from pipeline.parts.trained import load_trained
 
 ARMS = ("multi_mam", "cmmanet-random_interval")
 HEADLINE = Scoring("cosine", "dense")
@@ -145,6 +152,37 @@ def check_retrievals(dataset: str, project: Path) -> None:
     assert (project / f"retrievals/{dataset}.json").read_bytes() == before
 
 
+def check_fall(caption: str) -> None:
+    """Means over all frames of the tracklet, as the stage attention would look at them."""
+    opened = open_dataset("mars")
+    trained = load_trained(Path(f"runs/mars/{ARMS[1]}/trial-00"))
+    tracklets, image = opened.tracklets, trained.plan.image
+    names = pq.read_table("data/mars/frames.parquet")["name"].to_pylist()
+    (row,) = (
+        row for row, first in enumerate(tracklets.first)
+        if f"first frame {names[first].rpartition('/')[2]}" in caption
+    )  # fmt: skip
+    rows = range(tracklets.first[row], tracklets.first[row] + tracklets.length[row])
+    device = choose_device()
+    precision = choose_precision(trained.plan.precision, device)
+    network = for_inference(trained.network.to(device), precision)
+    pixels = torch.from_numpy(read_frames(opened.open_frames(), rows, image.height, image.width))
+    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        maps = attention_maps(network, pixels.permute(0, 3, 1, 2))[0].cpu()
+    found = Looking("mars", opened).attention(ARMS[1], "3", rows)
+    np.testing.assert_array_equal(found, maps)
+    maxima: dict[bool, list[list[float]]] = {True: [], False: []}
+    for frame, of_frame in zip(rows, maps, strict=True):
+        maxima["F002" in names[frame]].append([float(one.max()) for one in of_frame])
+    shown, hidden = len(maxima[False]), len(maxima[True])
+    assert f"the tracklet's {shown} visible and {hidden} occluded frames" in caption
+    for number, (visible, occluded) in enumerate(
+        zip(zip(*maxima[False], strict=True), zip(*maxima[True], strict=True), strict=True), 1
+    ):
+        means = f"{sum(visible) / shown:.3f} and {sum(occluded) / hidden:.3f}"
+        assert f"submodule {number} {means}" in caption
+
+
 Ready = Callable[[str], Kept]
 
 
@@ -172,9 +210,14 @@ def test_figures_without_masks(evaluated: Ready, project: Path) -> None:
     for entry in entries.values():
         assert Image.open(folder / entry["file"]).width >= 200
         assert entry["caption"] and entry["alt"]
-    occluded = entries["Maximum weights under occlusion Fig. 3"]["caption"]
-    assert "largest standard deviation" in occluded and "Nobody has marked" in occluded
+    weights = entries["Maximum weights over a tracklet Fig. 3"]["caption"]
+    assert "Nobody has marked which frames are occluded." in weights and "visible" not in weights
+    chosen = entries["Attention of both MAMs Fig. 1b"]["caption"].partition(" Tracklet: ")[2]
+    assert weights.endswith(chosen), "not chosen for its weights"
     assert ("arm", "cmc.png") in kept and len(kept) == len(files) + 1, "of both arms"
+    strip = entries["Best and worst answers None"]["caption"]
+    assert "At the same average precision the query whose first right answer comes later" in strip
+    assert "at the same distance a wrong answer comes before a right one." in strip
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     figures.main("ilids-vid")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -187,6 +230,7 @@ def test_figures_with_masks(evaluated: Ready, project: Path) -> None:
     entries = listed("mars")
     occluded = entries["Maximum weights under occlusion Fig. 3"]["caption"]
     assert "pid 4, camera 1, first frame 0004C1" in occluded and "lowest row), 0.50." in occluded
+    check_fall(occluded)
     tracklets = open_dataset("mars").tracklets
     precision = {
         int(row.query): float(row.ap_trapezoid)
@@ -230,8 +274,22 @@ def test_an_arm_without_a_mam_has_no_heatmaps() -> None:
     entry = attention_figures._two_grains("a", looking("4"), subject)
     assert entry.caption == "not drawn: a has no two MAMs"
     opened: Any = None
-    entry = attention_figures._occlusion("a", looking(), opened, [])
+    entry = attention_figures._occlusion("a", looking(), opened, [], subject)
     assert entry.caption == "not drawn: a has no MAM"
+
+
+def test_means_are_of_the_visible_frames_and_then_of_the_occluded() -> None:
+    weights = np.array([[0.5, 0.25], [0.75, 0.25], [0.125, 1.0]], np.float32)
+    told = attention_figures._fall(weights, np.array([False, False, True]))
+    assert "2 visible and 1 occluded frames, shown here or not" in told
+    assert "submodule 1 0.625 and 0.125, submodule 2 0.250 and 1.000." in told
+
+
+@pytest.mark.parametrize(("hidden", "word"), [(True, "All"), (False, "None")])
+def test_a_tracklet_of_one_kind_of_frames_has_nothing_to_compare(hidden: bool, word: str) -> None:
+    weights = np.full((3, 2), 0.5, np.float32)
+    told = attention_figures._fall(weights, np.full(3, hidden))
+    assert told == f"{word} of the tracklet's frames are occluded."
 
 
 def test_missing_inputs_name_the_stage_to_run(

@@ -25,8 +25,47 @@ def test_an_arm_is_summed_over_its_trials(arms: dict[str, Any]) -> None:
     first |= {"embed_frames": 500, "embed_seconds": 3500.0, "embed_peak_memory": 2**29}
     second |= {"embed_frames": 500, "embed_seconds": 3700.0, "embed_peak_memory": 2**28}
     assert cells(costs(arms), "baseline")[1:] == [
-        "11.5 M", "0.31 G", "50", "3.00 GiB", "40 s", "0", "0.50 GiB", "2.0 h",
+        "11.5 M", "0.310 G", "50", "3.00 GiB", "40 s", "0", "0.50 GiB", "2.0 h",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("multiply_adds", "told"),
+    [(295_600_000, "0.296 G"), (300_000_000, "0.300 G"), (12_000_000_000, "12.0 G"),
+     (295_600_000_000, "296 G")],
+)  # fmt: skip
+def test_multiply_adds_have_three_digits(
+    arms: dict[str, Any], multiply_adds: int, told: str
+) -> None:
+    for trial in arms["baseline"]["trials"]:
+        trial["cost"]["multiply_adds"] = multiply_adds
+    assert cells(costs(arms), "baseline")[2] == told
+
+
+def embedded(arms: dict[str, Any], arm: str, parameters: int, rate: float) -> None:
+    for trial in arms[arm]["trials"]:
+        trial["cost"] |= {"parameters": parameters, "embed_frames": 100}
+        trial["cost"]["embed_seconds"] = 100 / rate
+
+
+def test_noise_is_what_equal_arms_differ_by(arms: dict[str, Any]) -> None:
+    # Others are larger networks, and may well be slower.
+    for number, arm in enumerate(arms):
+        embedded(arms, arm, 20_000_000 + number, 10 + number)
+    assert "no smaller difference" not in " ".join(costs(arms)[2].split())
+    embedded(arms, "multi_mam", 12_000_000, 494)
+    embedded(arms, "cmmanet-random_interval", 12_000_000, 470)
+    embedded(arms, "cmmanet-restricted", 12_000_000, 368)
+    embedded(arms, "single_mam", 11_000_000, 400)
+    embedded(arms, "single_mam_con", 11_000_000, 390)
+    words = " ".join(costs(arms)[2].split())
+    assert "`multi_mam` and `cmmanet-restricted` have the same parameters" in words
+    assert "at rates that differ by 34 %: no smaller difference in frames a second" in words
+    # Another machine is no noise.
+    other = arms["cmmanet-restricted"]["embedding"] | {"device": "CPU (made up)"}
+    arms["cmmanet-restricted"]["embedding"] = other
+    words = " ".join(costs(arms)[2].split())
+    assert "`multi_mam` and `cmmanet-random_interval` have" in words and "by 5 %" in words
 
 
 def test_machines_are_named(arms: dict[str, Any]) -> None:

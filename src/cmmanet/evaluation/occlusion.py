@@ -1,4 +1,9 @@
-"""What occlusion takes from each arm, and whether it takes less than from the baseline."""
+"""How robust each arm is to occlusion, and whether it is more so than the baseline.
+
+What an arm loses goes with where it begins: one that begins higher has more to lose. Two other
+quantities are judged, each of a trial: the share kept, which is the mean over queries at the last
+level over that at the first; and the mean over all levels.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +37,20 @@ class Interval(NamedTuple):
     high: float
 
 
+class Judged(NamedTuple):
+    """A quantity of the arms, a mean over trials, and each arm's held against the baseline's.
+
+    Attributes:
+        arms: by arm; those of which the quantity is not defined are missing.
+        training: the variance of one training's number about its arm's.
+        over_baseline: by arm, what it has more than the baseline; empty where that is missing.
+    """
+
+    arms: dict[str, Interval]
+    training: Variance
+    over_baseline: dict[str, Gain]
+
+
 class Robustness(NamedTuple):
     """What the levels of occlusion say of arms that were tested on the same people at each.
 
@@ -40,27 +59,25 @@ class Robustness(NamedTuple):
         people: behind them.
         trials: of every arm.
         levels: by arm and metric, the number at each level.
-        change: by arm and metric, the number at the last level less that at the first.
-        training: by metric, the variance of one training's change about its arm's.
-        over_baseline: by arm and metric, its change less the baseline's: positive where the arm
-            loses less; empty without a baseline.
+        kept: by metric, the share of the first level's number that the last one leaves; not
+            defined of an arm with a trial that has 0 at the first level.
+        overall: by metric, the mean over all levels, each counting alike.
     """
 
     queries: int
     people: int
     trials: int
     levels: dict[str, dict[str, list[Interval]]]
-    change: dict[str, dict[str, Interval]]
-    training: dict[str, Variance]
-    over_baseline: dict[str, dict[str, Gain]]
+    kept: dict[str, Judged]
+    overall: dict[str, Judged]
 
 
 def robustness(arms: Mapping[str, Sequence[pd.DataFrame]], baseline: str) -> Robustness:
-    """Judge what the last level takes of what the first leaves.
+    """Judge what occlusion leaves of each arm's numbers.
 
-    A network is tested at both levels and every query is answered at both, so that all differences
-    are taken query by query within a trial. A change differs between trainings by what
-    `training_variance` finds in the changes themselves.
+    A network is tested at every level and every query is answered at each, so that all differences
+    are taken query by query within a trial. How far a quantity differs between trainings is what
+    `training_variance` finds in the quantity itself.
 
     Args:
         arms: by arm and level, a row for each query of each trial: trial, query, pid,
@@ -87,25 +104,49 @@ def robustness(arms: Mapping[str, Sequence[pd.DataFrame]], baseline: str) -> Rob
                 )
     trials = len(np.unique(keys[:, 0]))
     pid = keys[: len(keys) // trials, 2]
-    found = Robustness(len(pid), len(np.unique(pid)), trials, {}, {}, {}, {})
+    found = Robustness(len(pid), len(np.unique(pid)), trials, {}, {}, {})
     for metric in MEASURED:
         # [L, T, Q] of each arm.
         values = {
             arm: np.array([_values(table, metric).reshape(trials, -1) for table in levels])
             for arm, levels in tables.items()
         }
-        changes = {arm: of_levels[-1] - of_levels[0] for arm, of_levels in values.items()}
         for arm, of_levels in values.items():
-            intervals = _over_people(np.array([*of_levels, changes[arm]]), pid)
-            found.levels.setdefault(arm, {})[metric] = intervals[:-1]
-            found.change.setdefault(arm, {})[metric] = intervals[-1]
-        means = np.array([change.mean(1) for change in changes.values()])
-        training = found.training[metric] = training_variance(means)
-        for arm in changes if baseline in changes else ():
-            if arm != baseline:
-                gain = gain_on_one_split(changes[arm] - changes[baseline], pid, training)
-                found.over_baseline.setdefault(arm, {})[metric] = gain
+            found.levels.setdefault(arm, {})[metric] = _over_people(of_levels, pid)
+        kept = {
+            arm: _kept(of_levels[0], of_levels[-1])
+            for arm, of_levels in values.items()
+            if of_levels[0].mean(1).all()
+        }
+        overall = {arm: of_levels.mean(0) for arm, of_levels in values.items()}
+        found.kept[metric] = _judged(kept, pid, baseline)
+        found.overall[metric] = _judged(overall, pid, baseline)
     return found
+
+
+def _kept(first: Floats, last: Floats) -> Floats:
+    """Each query's part [T, Q] in the ratio of the last level's mean to the first's.
+
+    The mean over a trial's queries is the trial's ratio, and what people differ by is what they
+    change in it, to first order (the linearised ratio: Cochran, Sampling Techniques, ch. 6).
+    """
+    whole = first.mean(1, keepdims=True)
+    ratio = last.mean(1, keepdims=True) / whole
+    return np.asarray(ratio + (last - ratio * first) / whole)
+
+
+def _judged(values: Mapping[str, Floats], pid: npt.NDArray[np.integer], baseline: str) -> Judged:
+    """Judge a quantity by its values [T, Q] of each arm."""
+    if not values:
+        return Judged({}, Variance(np.nan, 0), {})
+    training = training_variance(np.array([of_arm.mean(1) for of_arm in values.values()]))
+    intervals = _over_people(np.array(list(values.values())), pid)
+    gains = {
+        arm: gain_on_one_split(of_arm - values[baseline], pid, training)
+        for arm, of_arm in values.items()
+        if baseline in values and arm != baseline
+    }
+    return Judged(dict(zip(values, intervals, strict=True)), training, gains)
 
 
 def _values(table: pd.DataFrame, metric: str) -> Floats:

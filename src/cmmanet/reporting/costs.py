@@ -22,7 +22,8 @@ def costs(arms: Mapping[str, ArmResult]) -> list[str]:
             header += [f"{stage}, frames/s", f"{stage}, peak memory", f"{stage}, time"]
         rows = [[f"`{arm}`", *_cells(trials)] for arm, trials in known.items()]
         parts.append(table(header, rows, texts=1))
-        parts.append(paragraph(_measured_how([arms[arm] for arm in known])))
+        how = _measured_how([arms[arm] for arm in known])
+        parts.append(paragraph(f"{how} {_noise(arms, known)}"))
     if lost:
         of = f" of {names(lost)}" if known else ""
         parts.append(paragraph(f"What training and embedding{of} took was not recorded."))
@@ -35,7 +36,8 @@ def _cells(trials: Sequence[TrialCost]) -> list[str]:
     embedded = sum(trial["embed_seconds"] for trial in trials)
     return [
         f"{parameters / 1e6:.1f} M",
-        f"{multiply_adds / 1e9:.3g} G",
+        # Three digits, the last of 0.300 among them.
+        f"{multiply_adds / 1e9:#.3g}".rstrip(".") + " G",
         _rate(sum(trial["train_frames"] for trial in trials), trained),
         _bytes(max(trial["train_peak_memory"] for trial in trials)),
         _duration(trained),
@@ -56,7 +58,31 @@ def _measured_how(arms: Sequence[ArmResult]) -> str:
         "classifier; multiply-adds those of convolutions and matrix products. Times are of all "
         "trials together, frames a second are over whole runs, decoding included, and with "
         "whatever else the machine was doing. Peak memory is what PyTorch allocated on a GPU; on a "
-        "CPU it is that of the whole process, its libraries included."
+        "CPU it is that of the main process, its libraries included, without the workers that "
+        "decode."
+    )
+
+
+def _noise(arms: Mapping[str, ArmResult], known: Mapping[str, Sequence[TrialCost]]) -> str:
+    """By how much arms differ in embedding that do the same work there; empty where none do."""
+    alike: dict[tuple[int, int, str], list[tuple[float, str]]] = {}
+    for arm, trials in known.items():
+        frames = sum(trial["embed_frames"] for trial in trials)
+        seconds = sum(trial["embed_seconds"] for trial in trials)
+        if frames and seconds:
+            work = trials[0]["parameters"], trials[0]["multiply_adds"]
+            same = *work, _machine(arms[arm]["embedding"])
+            alike.setdefault(same, []).append((frames / seconds, arm))
+    if not alike:
+        return ""
+    ends = [(max(rates), min(rates)) for rates in alike.values()]
+    (fast, first), (slow, last) = max(ends, key=lambda pair: pair[0][0] / pair[1][0])
+    if fast == slow:
+        return ""
+    return (
+        f"`{first}` and `{last}` have the same parameters and multiply-adds and were embedded on "
+        f"the same kind of machine, at rates that differ by {100 * (fast / slow - 1):.0f} %: no "
+        "smaller difference in frames a second means anything."
     )
 
 

@@ -1,60 +1,31 @@
-"""The page of the occlusion study: what occluded frames take from each arm."""
+"""The page of the occlusion study: what occluded frames leave of each arm's numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from cmmanet.evaluation.comparison import DRAWS, SEED
 from cmmanet.evaluation.metrics import METRICS, Scoring
-from cmmanet.evaluation.occlusion import MEASURED, Interval, Robustness
+from cmmanet.evaluation.occlusion import MEASURED
 from cmmanet.reporting.cells import DASH, measured, paragraph, percent, signed, table
 from cmmanet.reporting.conditions import conditions, not_the_papers
+from cmmanet.reporting.published import load_published
 from cmmanet.reporting.results import ArmResult, Gain
-from cmmanet.reporting.steps import NO_TELLING, verdict, with_half_width
+from cmmanet.reporting.steps import (
+    NO_TELLING,
+    published_difference,
+    verdict,
+    with_half_width,
+)
 from cmmanet.reporting.warned import warned
 
 BASELINE = "baseline"
 """The arm without attention."""
 
+COMPONENTS = ("IV", "V")
+"""The paper's tables of its components."""
 
-def numbers(
-    plan: Mapping[str, Any], results: Mapping[tuple[float, str], Any], found: Robustness
-) -> dict[str, Any]:
-    """What reports/occlusion.json holds, all fractions; the page and the figure are made of it."""
-    first = plan["arms"][0]
-    return {
-        "dataset": "synthetic",
-        "scoring": str(Scoring(plan["distance"], plan["test_frames"])),
-        "trained_at": plan["render"]["occlusion"],
-        "levels": [
-            {"level": level, **_measured_share(results[level, first])} for level in plan["levels"]
-        ],
-        "queries": found.queries,
-        "people": found.people,
-        "trials": found.trials,
-        "bootstrap": {"draws": DRAWS, "seed": SEED},
-        "arms": {
-            arm: {
-                "levels": {
-                    metric: [interval._asdict() for interval in intervals]
-                    for metric, intervals in found.levels[arm].items()
-                },
-                "change": {m: change._asdict() for m, change in found.change[arm].items()},
-                "over_baseline": {
-                    m: gain._asdict() for m, gain in found.over_baseline.get(arm, {}).items()
-                },
-            }
-            for arm in plan["arms"]
-        },
-        "training": {
-            metric: {
-                "std": variance.value**0.5 if variance.degrees else None,
-                "degrees": variance.degrees,
-            }
-            for metric, variance in found.training.items()
-        },
-    }
+_DAGGER = " †"
 
 
 def render_occlusion(
@@ -66,44 +37,83 @@ def render_occlusion(
     """
     scoring = Scoring(plan["distance"], plan["test_frames"])
     arms: dict[str, ArmResult] = {arm: results[plan["levels"][0], arm] for arm in plan["arms"]}
-    low, high = (_share(level) for level in (content["levels"][0], content["levels"][-1]))
+    low, high = (f"{100 * content['levels'][end]['measured']:.0f} %" for end in (0, -1))
+    collapsed = {arm for arm in plan["arms"] if _collapsed(arms[arm])}
+    marked = {arm: f"`{arm}`{_DAGGER if arm in collapsed else ''}" for arm in plan["arms"]}
+    asked = f"{100 * content['trained_at']:g} %"
     parts = [
         "# What occlusion takes from each arm",
         paragraph(
             'The paper proposes its modules to "make the attention more robust to the occlusions" '
-            "(III-B). Here the trained networks are tested on the same rendered people with fewer "
-            "and more frames, of queries and gallery alike, in which something passes before the "
-            "person. People, poses, cameras and boxes are the same at every share; strangers and "
-            "junk boxes are never occluded. "
-            f"The networks were trained once, with {100 * content['trained_at']:g} % of frames "
-            "occluded (data.synthetic.render.occlusion), and are not trained again. Shares are "
-            "those measured in the label maps, near what `occlusion` of params.yaml asks for; how "
-            "much of the person is hidden in an occluded frame is left to chance."
+            f"(III-B). {_resolution(content)}"
+        ),
+        paragraph(
+            "The trained networks are tested on the same rendered people with fewer and more "
+            "frames, of queries and gallery alike, in which something passes before the person. "
+            "People, poses, cameras and boxes are the same at every share; strangers and junk "
+            f"boxes are never occluded. The networks were trained once, with {asked} of frames "
+            "occluded asked for (data.synthetic.render.occlusion), and are not trained again. "
+            "Shares are those measured in the label maps of the people tested, near what "
+            "`occlusion` of params.yaml asks for; how much of the person is hidden in an occluded "
+            "frame is left to chance. The shares are not one family: up to 50 % asked for, more "
+            "means more tracklets that are hit, each in 25 to 75 % of its frames, and above it "
+            "nearly all are hit and more means more of their frames, in some all of them."
         ),
         *not_the_papers(arms),
         "![R1 and mAP against the share of occluded frames](occlusion.png)",
         paragraph(
             "Bars are 95 % intervals over the choice of people, and stand a little aside of one "
-            "another to be seen. The upright line is the share that the networks were trained "
-            "with. Values below are percent: mean ± sample standard deviation over trials."
+            "another to be seen. All arms are tested on the same people, so that bars which "
+            "overlap say nothing of a difference: the last two tables do. The upright line is the "
+            f"share that was asked for in training, {asked}, and not one measured as those of the "
+            "axis are. Values below are percent: mean ± sample standard deviation over trials."
         ),
     ]
+    if collapsed:
+        parts.append(
+            paragraph(
+                "† In training, attention behind a stage of this arm collapsed to one place an "
+                "image (the end of this page has the stage). Where it stayed so, that attention "
+                "cannot respond to occlusion, and what the arm keeps is no merit of it."
+            )
+        )
     for metric in MEASURED:
         header = ["arm", *map(_share, content["levels"])]
         rows = [
             [
-                f"`{arm}`",
+                marked[arm],
                 *(measured(results[level, arm], scoring, metric) for level in plan["levels"]),
             ]
             for arm in plan["arms"]
         ]
         parts += [f"## {METRICS[metric]}", table(header, rows, texts=1)]
+    told = ["95 % interval", "over the baseline's", "by our data"]
     parts += [
-        f"## What {high} takes that {low} leaves",
+        f"## What is lost from {low} to {high} of frames occluded",
         _question(plan["arms"]),
         table(
-            ["arm", "metric", "change", "95 % interval", "over the baseline's", "by our data"],
-            _changes(content),
+            ["arm", "metric", "change", "kept", *told],
+            [
+                [marked[arm], METRICS[metric], _change(of, metric), *_judged(of["kept"][metric])]
+                for arm, of in content["arms"].items()
+                for metric in MEASURED
+            ],
+            texts=2,
+            last_text=True,
+        ),
+        "## The mean over all shares",
+        paragraph(
+            "Each share counts alike. If all arms end alike, one that begins lower keeps the "
+            "larger share all the same: more robust is an arm that keeps more and whose mean is "
+            "no lower."
+        ),
+        table(
+            ["arm", "metric", "mean", *told],
+            [
+                [marked[arm], METRICS[metric], *_judged(of["overall"][metric])]
+                for arm, of in content["arms"].items()
+                for metric in MEASURED
+            ],
             texts=2,
             last_text=True,
         ),
@@ -118,9 +128,42 @@ def render_occlusion(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _measured_share(result: Mapping[str, Any]) -> dict[str, Any]:
-    frames, occluded = result["frames"], result["occluded"]
-    return {"frames": frames, "occluded": occluded, "measured": occluded / frames}
+def _collapsed(result: ArmResult) -> bool:
+    """Whether the training of any trial warned of collapsed attention; older ones do not say."""
+    return any(
+        sign.startswith("collapsed")
+        for trial in result["trials"]
+        for sign in trial.get("warnings") or {}
+    )
+
+
+def _resolution(content: Mapping[str, Any]) -> str:
+    """What differences this study can see at all, beside those that the paper publishes."""
+    tables = [load_published().tables[number] for number in COMPONENTS]
+    published = [
+        abs(difference)
+        for of in tables
+        for before, after in of.steps
+        for place, column in enumerate(of.columns)
+        if column.metric == "rank1"
+        and (difference := published_difference(of, before, after, place)) is not None
+    ]
+    theirs = (
+        f"the {len(published)} steps between the paper's components are of "
+        f"{min(published):.1f} to {max(published):.1f} points of R1 (its Tables "
+        f"{' and '.join(COMPONENTS)}, real data)"
+    )
+    gains = [of["overall"]["rank1"]["over_baseline"] for of in content["arms"].values()]
+    widths = [100 * gain["half_width"] for gain in gains if gain and gain["half_width"] is not None]
+    if not widths:
+        return f"How small a difference this study sees cannot be told; {theirs}."
+    ends = dict.fromkeys(f"{end:.1f}" for end in (min(widths), max(widths)))
+    small = sum(step < min(widths) for step in published)
+    return (
+        f"This study sees a difference from `{BASELINE}` in R1, a mean over all shares, only where "
+        f"it is larger than {' to '.join(ends)} points, the half-widths of the 95 % intervals "
+        f"below; {theirs}, of which {small} are smaller than the narrowest."
+    )
 
 
 def _share(level: Mapping[str, Any]) -> str:
@@ -128,49 +171,54 @@ def _share(level: Mapping[str, Any]) -> str:
 
 
 def _question(arms: list[str]) -> str:
-    changes = "Changes are in points, their intervals over the choice of people."
+    quantities = (
+        "The change in points goes with where an arm begins: one that begins higher has more to "
+        "lose. It is told and not judged. *Kept* is the number at the last share as percent of "
+        "that at the first, within each trial; intervals are over the choice of people."
+    )
     if BASELINE not in arms:
         return paragraph(
             f"Whether attention helps cannot be told: `arms` of params.yaml has no `{BASELINE}`. "
-            + changes
+            + quantities
         )
     return paragraph(
-        f"Does an arm lose less than `{BASELINE}`, which has no attention? {changes} *Over the "
-        "baseline's* is an arm's change less the baseline's, ± half of its 95 % interval over "
-        "other trainings and other people: positive where the arm loses less. Resolved means "
-        f"that the interval leaves out zero. {NO_TELLING} An arm that begins lower has less to "
-        "lose: read the change beside the first column above. Each arm is judged by itself, and "
-        "nothing is corrected for that."
+        f"Does an arm keep more than `{BASELINE}`, which has no attention? {quantities} *Over the "
+        "baseline's*, here and in the next table, is what an arm has more than the baseline, in "
+        "percentage points, ± half of its 95 % interval over other trainings and other people. "
+        f"Resolved means that the interval leaves out zero. {NO_TELLING} Each arm is judged by "
+        "itself, and nothing is corrected for that."
     )
 
 
-def _changes(content: Mapping[str, Any]) -> list[list[str]]:
-    rows = []
-    for arm, found in content["arms"].items():
-        for metric in MEASURED:
-            change = Interval(**found["change"][metric])
-            ends = " to ".join(signed(100 * end) for end in (change.low, change.high))
-            gain: Gain | None = found["over_baseline"].get(metric)
-            told = [DASH, DASH] if gain is None else [with_half_width(gain), _verdict(gain)]
-            rows.append([f"`{arm}`", METRICS[metric], signed(100 * change.value), ends, *told])
-    return rows
+def _change(of_arm: Mapping[str, Any], metric: str) -> str:
+    levels = of_arm["levels"][metric]
+    return signed(100 * (levels[-1]["value"] - levels[0]["value"]))
+
+
+def _judged(found: Mapping[str, Any] | None) -> list[str]:
+    """A quantity with its interval, what it is over the baseline's, and the verdict."""
+    if found is None:
+        return [DASH, DASH, DASH, "not judged: 0 at the first share"]
+    ends = " to ".join(percent(found[end]) for end in ("low", "high"))
+    gain: Gain | None = found["over_baseline"]
+    told = [DASH, DASH] if gain is None else [with_half_width(gain), _verdict(gain)]
+    return [percent(found["value"]), ends, *told]
 
 
 def _verdict(gain: Gain) -> str:
     words = verdict(gain)
-    if not gain["resolved"]:
-        return words
-    return f"{words}: loses {'less' if gain['gain'] > 0 else 'more'}"
+    return f"{words}: {'more' if gain['gain'] > 0 else 'less'}" if gain["resolved"] else words
 
 
 def _sureness(content: Mapping[str, Any]) -> str:
-    spread = content["training"]["rank1"]
-    known = (
-        f"trainings of one arm differ in their change by {percent(spread['std'])} points of R1 "
-        f"(standard deviation, pooled over arms, {spread['degrees']} degrees of freedom)"
-        if spread["degrees"]
-        else "from one trial or one arm nobody knows what another training would give"
-    )
+    overall, kept = (content["training"][name]["rank1"] for name in ("overall", "kept"))
+    known = "from one trial or one arm nobody knows what another training would give"
+    if overall["degrees"]:
+        known = (
+            f"trainings of one arm differ by {percent(overall['std'])} points of R1, a mean over "
+            f"all shares, and by {percent(kept['std'])} points of the share kept of it (standard "
+            f"deviations, pooled over arms, {overall['degrees']} degrees of freedom)"
+        )
     return paragraph(
         f"How sure: {content['queries']:,} queries are of {content['people']:,} people; {known}."
     )

@@ -16,7 +16,7 @@ from cmmanet.evaluation.occlusion import MEASURED
 from cmmanet.reporting.colours import styles
 
 # Inches; of the text, points.
-WIDTH, HEIGHT, TEXT = 7.0, 3.5, 8
+WIDTH, HEIGHT, TEXT = 7.0, 5.6, 8
 DPI = 200
 # What the arms' bars stand apart, in points of occlusion: they would hide each other.
 APART = 0.7
@@ -33,9 +33,11 @@ def occlusion_figure(content: Mapping[str, Any]) -> bytes:
         mpl.rcParams |= {"font.size": TEXT, "axes.spines.top": False, "axes.spines.right": False}
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         FigureCanvasAgg(figure)
-        panels = figure.subplots(1, len(MEASURED))
+        # Below each other: side by side the arms' bars would touch at a page's width.
+        panels = figure.subplots(len(MEASURED), sharex=True)
         for panel, metric in zip(panels, MEASURED, strict=True):
             _draw(panel, content, metric)
+        panels[-1].set_xlabel("occluded frames of the people tested (%)")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(
             handles, labels, loc="outside lower center", ncols=3, frameon=False, handlelength=4
@@ -70,7 +72,7 @@ def _draw(panel: Axes, content: Mapping[str, Any], metric: str) -> None:
     trained = 100 * content["trained_at"]
     panel.axvline(trained, color="0.75", linewidth=0.8, zorder=0)
     panel.annotate(
-        "trained",
+        f"trained ({trained:g} % asked for)",
         (trained, 1),
         xycoords=("data", "axes fraction"),
         xytext=(3, -2),
@@ -78,7 +80,6 @@ def _draw(panel: Axes, content: Mapping[str, Any], metric: str) -> None:
         va="top",
         color="0.4",
     )
-    panel.set_xlabel("occluded frames of the people tested (%)")
     panel.set_ylabel(f"{METRICS[metric]} (%)")
     panel.grid(axis="y", color="0.9", linewidth=0.6)
     panel.set_axisbelow(True)

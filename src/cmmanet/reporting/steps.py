@@ -25,10 +25,17 @@ def published_steps(published: Table, plan: Planned) -> str:
         ]
         for before, after in published.steps
         for place, column in enumerate(published.columns)
-        if (difference := _difference(published, before, after, place)) is not None
+        if (difference := published_difference(published, before, after, place)) is not None
     ]
     header = ["step", "metric", "the paper", "measured", "by our data"]
     return table(header, rows, texts=2, last_text=True)
+
+
+def published_difference(published: Table, before: str, after: str, place: int) -> float | None:
+    """What a step gains in a column of the paper, in points; None where a number is missing."""
+    values = {row.arm: row.values[place] for row in published.rows if row.arm is not None}
+    low, high = values[before], values[after]
+    return None if low is None or high is None else high - low
 
 
 def own_steps(plan: Planned, dataset: str, steps: Iterable[tuple[str, str]]) -> str:
@@ -86,12 +93,6 @@ def sureness(dataset: str, comparison: Comparison) -> str:
     else:
         words = f"{asked}; {known}. The intervals of gains cover other trainings and other people"
     return paragraph(f"How sure on {title(dataset)}: {words}.")
-
-
-def _difference(published: Table, before: str, after: str, place: int) -> float | None:
-    values = {row.arm: row.values[place] for row in published.rows if row.arm is not None}
-    low, high = values[before], values[after]
-    return None if low is None or high is None else high - low
 
 
 def _measured(

@@ -145,7 +145,7 @@ def test_page_and_figure_show_every_arm_at_every_level(study: Path, draw_runs: D
     assert [level["level"] for level in shown["levels"]] == LEVELS
     for arm in ARMS:
         rows = [line for line in page.decode().splitlines() if line.startswith(f"| `{arm}`")]
-        assert len(rows) == 4, "of R1, of mAP, and two changes"
+        assert len(rows) == 6, "of R1, of mAP, and twice judged by both"
         for place, level in enumerate(LEVELS):
             result = workspace.read_json(workspace.occlusion_result_file(level, arm), "occlusion")
             for metric in ("rank1", "map"):

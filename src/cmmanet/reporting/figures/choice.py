@@ -16,10 +16,6 @@ OCCLUDED_RULE = (
     f"the query of trial 0 with at least {FRAMES} frames of which a share nearest to one half is "
     "occluded (at the same share, the lowest row)"
 )
-VARYING_RULE = (
-    f"the query of trial 0 with at least {FRAMES} frames over which the maximum weight, a mean "
-    "over the submodules, has the largest standard deviation (at the same one, the lowest row)"
-)
 
 
 def median_row(precision: Mapping[int, float]) -> int:
@@ -39,15 +35,6 @@ def half_occluded_row(share: Mapping[int, float]) -> int:
     2
     """
     return min(share, key=lambda row: (abs(share[row] - 0.5), row))
-
-
-def most_varying_row(deviation: Mapping[int, float]) -> int:
-    """The row with the largest deviation; of equal ones the lowest.
-
-    >>> most_varying_row({4: 0.1, 2: 0.3, 1: 0.3})
-    1
-    """
-    return min(deviation, key=lambda row: (-deviation[row], row))
 
 
 def evenly_spaced(first: int, length: int) -> Sequence[int]:

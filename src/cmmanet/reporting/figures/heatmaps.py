@@ -24,14 +24,21 @@ Shown = npt.NDArray[np.float64]
 
 HOW = (
     "Colour is the share of a map's attention at a position (Eq. 2, each map sums to 1), from 0 to "
-    "{greatest:.2f}, the largest in this figure, upsampled bilinearly and laid over the grey frame."
+    "{greatest:.2f}, the largest in this figure, interpolated between the pixels on which cells "
+    "have their receptive fields centred, and laid over the grey frame."
 )
 """What captions say of the colours."""
 
 # Inches around the frames.
 _LEFT, _BAR, _TOP, _BOTTOM, _GAP, _BETWEEN = 0.74, 0.8, 0.3, 0.08, 0.03, 0.16
+# Of Fig. 3 with all its rows, a page less the caption; of its frames however many rows there are.
+_TALLEST, _SMALLEST = 8.4, 0.6
 # No attention shows the frame alone, in light grey; the most is the darkest: print keeps the order.
 _PALEST, _MIDDLE = 0.5, 0.8
+
+
+Centres = tuple[Sequence[float], Sequence[float]]
+"""Rows [h] and columns [w] of pixels that cells are centred on."""
 
 
 class Block(NamedTuple):
@@ -40,6 +47,7 @@ class Block(NamedTuple):
     title: str
     frames: Pixels
     attention: Floats
+    centres: Centres
 
 
 def greatest(blocks: Sequence[Block]) -> float:
@@ -69,42 +77,38 @@ def heatmaps(blocks: Sequence[Block]) -> Figure:
         figure.text(middle / WIDTH, 1 - 0.15 / figure.get_figheight(), block.title,
                     ha="center", va="center", fontsize=TEXT)  # fmt: skip
         for column, (frame, maps) in enumerate(zip(block.frames, block.attention, strict=True)):
-            shown = [frame, *(_overlaid(frame, one, scale) for one in maps)]
+            shown = [frame, *(_overlaid(frame, one, block.centres, scale) for one in maps)]
             for row, pixels in enumerate(shown):
                 below = top - (row + 1) * (height + _GAP)
                 _picture(figure, pixels, left + column * (width + _GAP), below, width, height)
         left += len(block.frames) * (width + _GAP) + _BETWEEN
         if block is blocks[0]:
-            for row, text in enumerate(["frames", *_names(range(submodules))]):
+            for row, text in enumerate(["frames", *_names(submodules)]):
                 _row_name(figure, text, top - row * (height + _GAP) - height / 2)
     _colour_bar(figure, scale, top - rows * (height + _GAP), rows * (height + _GAP))
     return figure
 
 
-def occlusion(
-    frames: Pixels,
-    attention: Floats,
-    submodules: Sequence[int],
-    occluded: Sequence[bool] | None,
-) -> Figure:
-    """Frames, and below them some submodules' heatmaps, each under its maximum weight (Fig. 3).
+def occlusion(block: Block, occluded: Sequence[bool] | None) -> Figure:
+    """Frames, and below them every submodule's heatmap under its maximum weight (Fig. 3).
 
     Args:
-        frames: uint8 [F, H, W, 3].
-        attention: float32 [F, K, h, w], of all submodules.
-        submodules: which to show, counted from 0.
+        block: its title is not shown.
         occluded: which frames are, marked so; None where nobody knows.
     """
-    shown = attention[:, list(submodules)]
+    _, frames, attention, centres = block
+    submodules = attention.shape[1]
     title, gap = 0.2, 0.1
-    width = 0.78
-    height = width * frames.shape[1] / frames.shape[2]
+    # As large as fits the page, in both directions.
+    shape = frames.shape[1] / frames.shape[2]
+    width = min(0.78, max(_SMALLEST, _TALLEST / (1 + submodules) - title) / shape)
+    height = width * shape
     row_height = height + title
     step = (WIDTH - _LEFT - _BAR - gap) / len(frames)
-    figure = new_figure((1 + len(submodules)) * row_height + 2 * _BOTTOM)
+    figure = new_figure((1 + submodules) * row_height + 2 * _BOTTOM)
     top = figure.get_figheight() - _BOTTOM
-    scale = Normalize(0.0, float(shown.max()))
-    for column, (frame, maps) in enumerate(zip(frames, shown, strict=True)):
+    scale = Normalize(0.0, float(attention.max()))
+    for column, (frame, maps) in enumerate(zip(frames, attention, strict=True)):
         left = _LEFT + column * step + (step - width) / 2
         hidden = occluded is not None and occluded[column]
         axes = _picture(figure, frame, left, top - row_height, width, height)
@@ -115,7 +119,7 @@ def occlusion(
             axes.add_patch(box)
         for row, one in enumerate(maps, start=1):
             below = top - (row + 1) * row_height
-            overlaid = _overlaid(frame, one, scale)
+            overlaid = _overlaid(frame, one, centres, scale)
             axes = _picture(figure, overlaid, left, below, width, height)
             axes.set_title(f"{one.max():.3f}", fontsize=TEXT, pad=2)
     for row, text in enumerate(["frames", *_names(submodules)]):
@@ -124,24 +128,31 @@ def occlusion(
         if row:
             # Level with the numbers, which stand 2 points above their pictures.
             _row_name(figure, "maximum", below + height + (2 + TEXT / 4) / 72)
-    bottom = top - (1 + len(submodules)) * row_height
-    _colour_bar(figure, scale, bottom, len(submodules) * row_height - title)
+    bottom = top - (1 + submodules) * row_height
+    _colour_bar(figure, scale, bottom, submodules * row_height - title)
     return figure
 
 
-def _names(submodules: Sequence[int]) -> list[str]:
-    return [f"submodule\n{number + 1}" for number in submodules]
+def _names(submodules: int) -> list[str]:
+    return [f"submodule\n{number}" for number in range(1, submodules + 1)]
 
 
-def _overlaid(frame: Pixels, attention: Floats, scale: Normalize) -> Pixels:
+def _overlaid(frame: Pixels, attention: Floats, centres: Centres, scale: Normalize) -> Pixels:
     """A frame uint8 [H, W, 3] in grey under its attention float32 [h, w] in colour."""
-    height, width, _ = frame.shape
     grey = np.asarray(Image.fromarray(frame).convert("L"), np.float64) / 255
-    bilinear = Image.Resampling.BILINEAR
-    smooth = np.asarray(Image.fromarray(attention).resize((width, height), bilinear))
+    down, across = (
+        _between(pixels, along) for pixels, along in zip(grey.shape, centres, strict=True)
+    )
+    smooth = down @ attention @ across.T
     shown = _blended(scale(smooth).filled(0), _PALEST + (1 - _PALEST) * grey)
     pixels: Pixels = (255 * shown).round().astype(np.uint8)
     return pixels
+
+
+def _between(pixels: int, centres: Sequence[float]) -> Shown:
+    """The weights [pixels, cells] of cells in the pixels between, and beyond, their centres."""
+    places = np.arange(pixels)
+    return np.stack([np.interp(places, centres, cell) for cell in np.eye(len(centres))], 1)
 
 
 def _blended(value: npt.NDArray[np.float64], grey: npt.NDArray[np.float64]) -> Shown:
