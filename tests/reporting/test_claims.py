@@ -53,6 +53,8 @@ def measured(mean: float, interval: list[float] | None) -> dict[str, Any]:
 
 @pytest.fixture
 def content() -> dict[str, Any]:
+    of_parts = claim("purity", ("", 3, 0.125), ("plain", 3, 0.25), 0.05, "holds", kind="parts")
+    of_parts["before"] |= {"arm": None, "stage": None}
     return {
         "dataset": "synthetic",
         "trials": 2,
@@ -87,6 +89,7 @@ def content() -> dict[str, Any]:
                 "field", ("plain", 4, 0.25), ("plain", 3, 0.0625), 0.0001, "holds", kind="scales"
             ),
             claim("weight_change", None, ("plain", 4, 0.02), None, EACH, kind="first"),
+            of_parts,
         ],
     }
 
@@ -101,6 +104,7 @@ def test_each_comparison_is_a_row(content: dict[str, Any]) -> None:
         "words of coverage",
         "words of field",
         "words of weight_change",
+        "words of purity",
     ]
     assert rows[0][2:] == [
         "behind 4", "`plain` → `con`", "50.0", "1.0", "25.0", "–", "not judged: collapsed",
@@ -108,6 +112,7 @@ def test_each_comparison_is_a_row(content: dict[str, Any]) -> None:
     assert rows[1][7:] == ["−11.0, −9.0", EACH]
     assert rows[2][4:8] == ["2.50", "2.25", "0.25", "−0.25 ± 0.50"]
     assert rows[3][2:8] == ["behind 4 → 3", "`plain`", "25.0", "6.2", "25.0", "−18.8 ± <0.1"]
+    assert rows[5][2:6] == ["behind 3", "its mean map → `plain`", "12.5", "25.0"]
     assert rows[4][3:] == ["`plain`", "–", "+2.0", "+25.0", "+1.0, +3.0", EACH]
 
 
@@ -115,8 +120,8 @@ def test_counts_collapse_and_cells_are_told(content: dict[str, Any]) -> None:
     page = " ".join(claims_section(content).split())
     assert "232 queries of 60 people, in 2 trials an arm; 99 of these" in page
     assert (
-        "Of 5 comparisons 1 are of attention that has collapsed, which says nothing; of the "
-        "others: 2 × “yes in each of 2”, 1 × “not resolved”, 1 × “holds”." in page
+        "Of 6 comparisons 1 are of attention that has collapsed, which says nothing; of the "
+        "others: 2 × “yes in each of 2”, 2 × “holds”, 1 × “not resolved”." in page
     )
     assert "**Collapsed** (†): behind stage 4 of `con`, the entropy of a trial is below 2 %" in page
     assert "fields are 2.0 behind 3 and 2.0 behind 4 of `plain`" in page

@@ -69,13 +69,12 @@ def test_claims_are_counted_and_a_collapse_is_told_apart(made_up: SimpleNamespac
     judged = [{"verdict": verdict, "collapsed": False} for verdict in verdicts]
     plan.claims["synthetic"] = {"claims": judged}
     assert told(plan).endswith(
-        "of 7 comparisons with what the paper says of its attention, 2 hold and 1 contradict it; "
-        "the rest are undecided."
+        "of 7 comparisons with what the paper says of its attention, 1 hold and 1 contradict it; "
+        "1 more hold by the size of cells alone; the rest are undecided."
     )
     judged += [{"verdict": f"{word} in each of 2", "collapsed": False} for word in ("yes", "no")]
     judged.append({"verdict": "not judged: collapsed", "collapsed": True})
     assert told(plan).endswith(
-        "2 hold and 1 contradict it; in every training, but no more than that, 1 hold and 1 "
-        "contradict it; 1 are not judged, as attention has collapsed to one cell; the rest are "
-        "undecided."
+        "; 1 hold in every training and 1 contradict it there, of too few to speak of others; 1 "
+        "are not judged, as attention has collapsed to one cell; the rest are undecided."
     )

@@ -145,6 +145,8 @@ def _compared(claim: Mapping[str, Any]) -> tuple[str, str]:
     arm = f"`{after['arm']}`"
     if before is None:
         return f"behind {after['stage']}", arm
+    if before["arm"] is None:
+        return f"behind {after['stage']}", f"its mean map → {arm}"
     if before["arm"] == after["arm"]:
         return f"behind {before['stage']} → {after['stage']}", arm
     return f"behind {after['stage']}", f"`{before['arm']}` → {arm}"

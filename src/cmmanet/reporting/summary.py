@@ -73,15 +73,16 @@ def _claims(claims: Mapping[str, Any]) -> list[str]:
     judged = claims["claims"]
     if not judged:
         return []
-    count = Counter(claim["verdict"].split(" in ")[0].split(",")[0] for claim in judged)
+    count = Counter(claim["verdict"].partition(" in ")[0] for claim in judged)
     words = (
         f"of {len(judged)} comparisons with what the paper says of its attention, {count['holds']} "
         f"hold and {count['contradicted']} contradict it"
     )
+    if size := count["holds, by the size of cells alone"]:
+        words += f"; {size} more hold by the size of cells alone"
     if count["yes"] or count["no"]:
-        words += f"; in every training, but no more than that, {count['yes']} hold"
-        words += f" and {count['no']} contradict it"
-    collapsed = sum(claim["collapsed"] for claim in judged)
-    if collapsed:
+        words += f"; {count['yes']} hold in every training and {count['no']} contradict it there, "
+        words += "of too few to speak of others"
+    if collapsed := sum(claim["collapsed"] for claim in judged):
         words += f"; {collapsed} are not judged, as attention has collapsed to one cell"
     return [f"{words}; the rest are undecided."]

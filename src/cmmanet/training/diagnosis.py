@@ -14,7 +14,7 @@ COLLAPSED = 0.02
 UNIFORM = 0.98
 
 # Share of the iterations, after the warm-up, when uniform attention is worth a word.
-_SETTLED = 0.25
+_SETTLED = 0.5
 
 # How near the loss is to the margin, and the distances to each other, when nothing is learnt;
 # relative to the margin.

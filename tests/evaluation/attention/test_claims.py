@@ -79,6 +79,7 @@ def find(content: dict[str, Any], measure: str, after: str, stage: int) -> dict[
         claim
         for claim in content["claims"]
         if claim["measure"] == measure
+        and claim["kind"] != "parts"
         and (claim["after"]["arm"], claim["after"]["stage"]) == (after, stage)
     ]
     return dict(found)
@@ -121,11 +122,11 @@ def test_every_claim_is_judged_behind_every_mam() -> None:
     scales = [claim for claim in content["claims"] if claim["kind"] == "scales"]
     assert [(c["before"]["stage"], c["after"]["stage"]) for c in scales] == [(4, 3)] * 2
     both = ("multi_mam", "cmmanet-random_interval")
-    for kind, stages in (("architecture", (4, 3)), ("first", (3,))):
+    for kind, stages in (("parts", (4, 3)), ("architecture", (4, 3)), ("first", (3,))):
         alone = [claim for claim in content["claims"] if claim["kind"] == kind]
         expected = [(arm, stage) for stage in stages for arm in both]
         assert [(c["after"]["arm"], c["after"]["stage"]) for c in alone] == expected
-        assert all(claim["before"] is None for claim in alone)
+        assert all((claim["before"] is None) == (kind != "parts") for claim in alone)
     assert (content["trials"], content["queries"], content["people"]) == (4, 40, 20)
     assert 0.4 < content["purity_bound"]["3"] < 0.6
     assert content["occluded"] == 20 and content["cells"] == {"3": 32, "4": 8}
@@ -182,6 +183,27 @@ def test_an_arm_beside_uniform_attention_has_one_trainings_variance() -> None:
     assert claim["gain"] == pytest.approx((own - uniform).mean())
     assert claim["half_width"] == pytest.approx(expected.half_width)
     assert claim["verdict"] == "contradicted", "weights rise"
+
+
+def test_finding_parts_is_judged_over_a_fixed_map() -> None:
+    tables = arms()
+    tables["multi_mam"]["purity"] += 0.3
+    (claim,) = [
+        claim
+        for claim in judged(tables)["claims"]
+        if claim["kind"] == "parts"
+        and (claim["after"]["arm"], claim["after"]["stage"]) == ("multi_mam", 4)
+    ]
+    own, pid = values(tables["multi_mam"], 4, "purity")
+    fixed, _ = values(tables["multi_mam"], 4, "fixed_purity")
+    single = [values(tables["single_mam"], 4, name)[0] for name in ("purity", "fixed_purity")]
+    differences = [(own - fixed).mean(1), (single[0] - single[1]).mean(1)]
+    spread = Variance(np.var(differences, axis=1, ddof=1).mean() / 2, 6)
+    expected = gain_on_one_split(own - fixed, pid, spread)
+    assert claim["before"]["mean"] == pytest.approx(fixed.mean())
+    assert claim["gain"] == pytest.approx(expected.gain)
+    assert claim["half_width"] == pytest.approx(expected.half_width)
+    assert claim["verdict"] == "holds"
 
 
 def test_two_scales_are_paired_within_an_arm() -> None:

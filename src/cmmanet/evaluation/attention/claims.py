@@ -106,7 +106,7 @@ def _measured(cells: Cells, test_to_train: float | None) -> dict[str, Any]:
 def _pairs(
     claim: Claim, arms: Mapping[str, pd.DataFrame], steps: Sequence[tuple[str, str]]
 ) -> list[tuple[Place | None, Place]]:
-    """What a claim sets beside what, the deepest MAM first; nothing for uniform attention."""
+    """What a claim sets beside what, the deepest MAM first; nothing where that is no place."""
     stages = {arm: sorted({int(s) for s in table["stage"]}) for arm, table in arms.items()}
     both = {arm: of for arm, of in stages.items() if len(of) > 1}
     if claim.kind == "loss":
@@ -151,7 +151,7 @@ def _judged(
         "words": claim.words,
         "quote": claim.quote,
         "place": claim.place,
-        "before": None if before is None else _side(before, other),
+        "before": _before(claim, before, other, own),
         "after": _side(after, own),
         "gain": judged.gain,
         "half_width": judged.half_width,
@@ -160,6 +160,18 @@ def _judged(
         "verdict": words,
         "collapsed": fallen,
     }
+
+
+def _before(
+    claim: Claim, before: Place | None, other: Cell | None, own: Cell | None
+) -> dict[str, Any] | None:
+    """The side that a claim compares with; None for uniform attention."""
+    if before is not None:
+        return _side(before, other)
+    if claim.kind != "parts":
+        return None
+    means = {"mean": None, "uniform": None} if own is None else own.others
+    return {"arm": None, "stage": None, "mean": means.get("fixed"), "uniform": means["uniform"]}
 
 
 def _why(measure: str, cells: Cells) -> str:

@@ -60,9 +60,12 @@ class Judge:
     test_to_train: float | None
 
     def __call__(self, claim: Claim, before: Place | None, after: Place) -> Judged:
-        """Judge what is `after` over what is `before`, or over uniform attention."""
+        """Judge what is `after` over what is `before`, or over what the claim's kind says."""
         own = self.cells[*after, claim.measure]
-        others = own.uniform if before is None else self.cells[*before, claim.measure].trials
+        if before is not None:
+            others = self.cells[*before, claim.measure].trials
+        else:
+            others = own.fixed if claim.kind == "parts" else own.uniform
         gains = [mine - other for mine, other in zip(own.trials, others, strict=True)]
         training = self._training(claim, before, after)
         if self.test_to_train is not None:
@@ -76,35 +79,38 @@ class Judge:
 
     def _training(self, claim: Claim, before: Place | None, after: Place) -> Variance:
         """Half the variance that a training gives the difference: a gain counts two trainings."""
+        parts = [self._spread(claim, after, before)]
         if claim.kind == "loss" and before is not None:
-            parts = [self._spread(claim.measure, place) for place in (before, after)]
-        else:
-            parts = [self._spread(claim.measure, after, before)]
+            parts.append(self._spread(claim, before, after))
         whole = added(*parts)
         return whole._replace(value=whole.value / 2)
 
-    def _spread(self, measure: str, place: Place, less: Place | None = None) -> Variance:
-        """The variance of one training's number, or of its difference to another stage.
+    def _spread(self, claim: Claim, place: Place, other: Place | None) -> Variance:
+        """The variance of what one training gives to a difference.
 
         Pooled over the arms that were trained with the loss if the place's was, else over those
         that were not.
         """
         arm, stage = place
-        means: list[Floats] = []
-        for (name, behind, measured), cell in self.cells.items():
-            alike = (name in self.concentrated) == (arm in self.concentrated)
-            if measured == measure and behind == stage and alike:
-                other = self._means(name, less, measure)
-                if other is not None:
-                    means.append(np.array(cell.means) - other)
+        means = [
+            told
+            for (name, behind, measure), cell in self.cells.items()
+            if measure == claim.measure
+            and behind == stage
+            and (name in self.concentrated) == (arm in self.concentrated)
+            and (told := self._told(claim, name, cell, other)) is not None
+        ]
         return own_variance(means)
 
-    def _means(self, arm: str, less: Place | None, measure: str) -> Floats | float | None:
-        """What is taken off an arm's means: nothing, or its own behind the stage of `less`."""
-        if less is None:
-            return 0.0
-        cell: Cell | None = self.cells.get((arm, less[1], measure))
-        return None if cell is None else np.array(cell.means)
+    def _told(self, claim: Claim, arm: str, cell: Cell, other: Place | None) -> Floats | None:
+        """What each training of an arm gives: its mean, less what it is compared with itself."""
+        means = np.array(cell.means)
+        if claim.kind == "parts":
+            return means - np.array([values.mean() for values in cell.fixed])
+        if claim.kind == "scales" and other is not None:
+            behind = self.cells.get((arm, other[1], claim.measure))
+            return None if behind is None else means - np.array(behind.means)
+        return means
 
 
 def verdict(sign: int, judged: Judged) -> str:

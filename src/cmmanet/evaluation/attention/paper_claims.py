@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["loss", "scales", "architecture", "first"]
+Kind = Literal["loss", "scales", "architecture", "first", "parts"]
 
 
 class Claim(NamedTuple):
@@ -11,7 +11,8 @@ class Claim(NamedTuple):
     Attributes:
         kind: `loss`: with the concentration loss over without it; `scales`: behind the first of
             two MAMs over behind the second; `architecture`: each of two MAMs over uniform
-            attention in the same frames; `first`: the first of two over uniform attention.
+            attention in the same frames; `first`: the first of two over uniform attention;
+            `parts`: each of two MAMs over its own mean map, which no part of a person moves.
         sign: of the difference that the claim expects.
         words: of the claim, ours.
         quote: the paper's words.
@@ -74,6 +75,15 @@ CLAIMS = (
         "fewer highest responses on nobody",
         "some of the submodules will have highest responses on meaningless regions [without it]",
         "Sec. III-C, Fig. 1a",
+    ),
+    Claim(
+        "parts",
+        "purity",
+        +1,
+        "attention finds parts of the person, wherever they are",
+        "multiple attention submodules in each CMAM are capable of automatically identifying "
+        "different discriminative parts of the person",
+        "Sec. V",
     ),
     Claim(
         "architecture",
