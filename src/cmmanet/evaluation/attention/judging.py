@@ -104,13 +104,16 @@ class Judge:
 
     def _told(self, claim: Claim, arm: str, cell: Cell, other: Place | None) -> Floats | None:
         """What each training of an arm gives: its mean, less what it is compared with itself."""
-        means = np.array(cell.means)
+        means: Floats = np.array(cell.means)
+        less: Floats = np.zeros(len(means))
         if claim.kind == "parts":
-            return means - np.array([values.mean() for values in cell.fixed])
+            less = np.array([values.mean() for values in cell.fixed])
         if claim.kind == "scales" and other is not None:
             behind = self.cells.get((arm, other[1], claim.measure))
-            return None if behind is None else means - np.array(behind.means)
-        return means
+            if behind is None:
+                return None
+            less = np.array(behind.means)
+        return np.subtract(means, less)
 
 
 def verdict(sign: int, judged: Judged) -> str:
