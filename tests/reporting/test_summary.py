@@ -39,6 +39,7 @@ def test_the_published_number_stands_beside_a_full_run_alone(made_up: SimpleName
     assert "R1 85.0 (95 % over people: 82.0 to 88.0), published 88.7; mAP 91.8" in full
     assert "(95 % over people: 88.8 to 94.8), published 83.2; 1 trial." in full
     assert "published" not in told(plan_of(made_up, "mars", 0.85, partial=True))
+    assert "published" not in told(plan_of(made_up, "mars", 0.85, recipe="demo"))
     restricted = replace(plan_of(made_up, "mars", 0.85), sampler="restricted")
     assert "published" not in told(restricted)
     # Of iLIDS-VID the paper has no mAP, and its splits no interval over people.

@@ -11,6 +11,7 @@ from cmmanet.params import PAPER_SAMPLER
 from cmmanet.reporting.cells import bullets, measured, percent
 from cmmanet.reporting.published import HEADLINE, Paper
 from cmmanet.reporting.results import Comparison, Planned, is_partial, title
+from cmmanet.reporting.settings import deviation_mark
 
 _METRICS = ("rank1", "map")
 
@@ -46,7 +47,8 @@ def _numbers(dataset: str, plan: Planned, paper: Paper) -> str:
 
 def _published(dataset: str, metric: str, plan: Planned, paper: Paper) -> float | None:
     """The paper's headline; None where it has none, or the measured one is not to be compared."""
-    if is_partial(plan.results[dataset].values()) or plan.sampler != PAPER_SAMPLER:
+    result = plan.results[dataset][plan.headline]
+    if is_partial([result]) or plan.sampler != PAPER_SAMPLER or deviation_mark(result):
         return None
     for table in paper.tables.values():
         for place, column in enumerate(table.columns):
