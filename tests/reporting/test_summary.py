@@ -67,14 +67,20 @@ def test_claims_are_counted_and_a_collapse_is_told_apart(made_up: SimpleNamespac
     ]  # fmt: skip
     plan = plan_of(made_up, "synthetic", 0.5, 0.5)
     assert "attention" not in told(plan)
-    judged = [{"verdict": verdict, "collapsed": False} for verdict in verdicts]
+    judged = [
+        {"verdict": verdict, "collapsed": False, "by_size": "size" in verdict}
+        for verdict in verdicts
+    ]
     plan.claims["synthetic"] = {"claims": judged}
     assert told(plan).endswith(
         "of 7 comparisons with what the paper says of its attention, 1 hold and 1 contradict it; "
         "1 more hold by the size of cells alone; the rest are undecided."
     )
-    judged += [{"verdict": f"{word} in each of 2", "collapsed": False} for word in ("yes", "no")]
-    judged.append({"verdict": "not judged: collapsed", "collapsed": True})
+    more = ("yes in each of 2", "no in each of 2", "not judged: collapsed")
+    judged += [
+        {"verdict": verdict, "collapsed": "collapsed" in verdict, "by_size": False}
+        for verdict in more
+    ]
     assert told(plan).endswith(
         "; 1 hold in every training and 1 contradict it there, of too few to speak of others; 1 "
         "are not judged, as attention has collapsed to one cell; the rest are undecided."

@@ -75,12 +75,14 @@ def _claims(claims: Mapping[str, Any]) -> list[str]:
     judged = claims["claims"]
     if not judged:
         return []
-    count = Counter(claim["verdict"].partition(" in ")[0] for claim in judged)
+    count = Counter(
+        claim["verdict"].partition(" in ")[0] for claim in judged if not claim["by_size"]
+    )
     words = (
         f"of {len(judged)} comparisons with what the paper says of its attention, {count['holds']} "
         f"hold and {count['contradicted']} contradict it"
     )
-    if size := count["holds, by the size of cells alone"]:
+    if size := sum(claim["by_size"] for claim in judged):
         words += f"; {size} more hold by the size of cells alone"
     if count["yes"] or count["no"]:
         words += f"; {count['yes']} hold in every training and {count['no']} contradict it there, "

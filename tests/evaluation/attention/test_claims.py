@@ -298,6 +298,10 @@ def test_a_field_that_is_smaller_by_its_cells_alone() -> None:
     assert find(judged(tables), "field", "multi_mam", 3)["verdict"] == (
         "holds, by the size of cells alone"
     )
+    two = {arm: t[t["trial"] < 2] for arm, t in tables.items()}
+    assert find(judged(two), "field", "multi_mam", 3)["verdict"] == (
+        "yes in each of 2, by the size of cells alone"
+    )
     table["field"] -= np.where(table["stage"] == 3, 0.06, 0.0)
     assert find(judged(tables), "field", "multi_mam", 3)["verdict"] == "holds"
 

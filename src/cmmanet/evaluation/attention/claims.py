@@ -136,14 +136,15 @@ def _judged(
     own = cells.get((*after, claim.measure))
     other = cells.get((*before, claim.measure)) if before else None
     fallen = before in collapsed or after in collapsed
-    judged = Judged(None, None, None, [])
+    judged, by_size = Judged(None, None, None, []), False
     if own is None or (before is not None and other is None):
         words = f"not measured: {_why(claim.measure, cells)}"
     else:
         judged = judge(claim, before, after)
         words = "not judged: collapsed" if fallen else verdict(claim.sign, judged)
-        if claim.kind == "scales" and other and words == "holds" and by_size_alone(own, other):
-            words = "holds, by the size of cells alone"
+        right = words.startswith(("holds", "yes"))
+        if claim.kind == "scales" and other and right and by_size_alone(own, other):
+            by_size, words = True, f"{words}, by the size of cells alone"
     return {
         "kind": claim.kind,
         "measure": claim.measure,
@@ -158,6 +159,7 @@ def _judged(
         "degrees": judged.degrees,
         "trials": [gain.gain for gain in judged.trials],
         "verdict": words,
+        "by_size": by_size,
         "collapsed": fallen,
     }
 
