@@ -7,6 +7,14 @@ from params.edited import PARAMS, changed
 from cmmanet.params import ParamsError, load_params
 
 
+def check_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    """That the change is refused in one line, which begins so."""
+    with pytest.raises(ParamsError) as raised:
+        load_params(changed(tmp_path, **change))
+    assert str(raised.value).startswith(f"params.yaml: {message}")
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -174,10 +182,7 @@ def test_wrong_values_are_refused_with_their_key(
 def test_what_is_a_word_or_keys_is_told_of_as_what_was_given(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ParamsError) as raised:
-        load_params(changed(tmp_path, **change))
-    assert str(raised.value).startswith(f"params.yaml: {message}")
-    assert "\n" not in str(raised.value)
+    check_one_line(tmp_path, change, message)
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
@@ -258,10 +263,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
 def test_each_slip_is_one_line_in_the_words_of_the_file(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ParamsError) as raised:
-        load_params(changed(tmp_path, **change))
-    assert str(raised.value).startswith(f"params.yaml: {message}")
-    assert "\n" not in str(raised.value)
+    check_one_line(tmp_path, change, message)
 
 
 def test_a_long_value_is_cut(tmp_path: Path) -> None:
