@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cmmanet.evaluation.attention.claims import judge_claims
-from cmmanet.params import ArmPlan, ReportPlan
+from cmmanet.params import PAPER_ARM, ArmPlan, ReportPlan
 from pipeline.compare import people_ratio
 from pipeline.parts import workspace
 from pipeline.parts.command import DatasetName, run
@@ -14,7 +14,7 @@ from pipeline.parts.command import DatasetName, run
 def main(dataset: DatasetName) -> None:
     """Judge the paper's claims about attention on DATASET, into claims/DATASET.json."""
     plan = workspace.read_plan(ReportPlan, "report.json")
-    steps = [("single_mam", "single_mam_con"), ("multi_mam", plan.headline)]
+    steps = [("single_mam", "single_mam_con"), ("multi_mam", PAPER_ARM)]
     arms = {arm: _table(dataset, arm) for arm in plan.arms}
     concentrated = [
         arm

@@ -77,7 +77,7 @@ def test_training_runs_where_only_torch_is() -> None:
 # What stages import and need not depend on: it changes no number of theirs.
 EXEMPT = {
     "params": "its values reach a stage through plan/",
-    "geometry.py": "refuses sizes, in plan",
+    "geometry.py": "refuses sizes, in plan; where cells lie, below",
     "datasets/tracklets.py": "the form of a table that is a dependency itself",
     "reporting/colours.py": "of figures, which depend on it themselves",
     "reporting/pictures.py": "a picture for people",
@@ -145,6 +145,11 @@ def test_stages_depend_on_the_code_that_they_import(stage: str) -> None:
             continue
         if name.split("/")[0] not in UNUSED.get(stage, set()):
             assert covered & set(entry["deps"]), f"{stage} imports {name}"
+
+
+@pytest.mark.parametrize("stage", ["attention", "figures"])
+def test_what_is_seen_in_cells_depends_on_where_they_lie(stage: str) -> None:
+    assert "src/cmmanet/geometry.py" in STAGES[stage]["deps"]
 
 
 def test_readings_are_made_as_arms_are() -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cmmanet.datasets.canvas import Part
 from cmmanet.evaluation.attention.labels import open_labels, read_labels
 from cmmanet.evaluation.metrics import Scoring
-from cmmanet.params import ReportPlan
+from cmmanet.params import PAPER_ARM, ReportPlan
 from cmmanet.reporting.figures.choice import (
     FRAMES,
     MEDIAN_RULE,
@@ -35,7 +35,7 @@ from pipeline.parts.frame_names import first_frames
 from pipeline.parts.looking import Looking
 from pipeline.parts.rankings import read_queries
 
-WITH, WITHOUT = "cmmanet-random_interval", "multi_mam"
+WITH, WITHOUT = PAPER_ARM, "multi_mam"
 
 _FIG_1A = ("attention-with-and-without.png", "Attention with and without the loss", "Fig. 1a")
 _FIG_1B = ("attention-two-grains.png", "Attention of both MAMs", "Fig. 1b")
@@ -226,5 +226,7 @@ def _described(blocks: Sequence[Block]) -> str:
         height = mean.shape[1]
         rows = [int(one.sum(1).argmax()) + 1 for one in mean]
         told = ", ".join(f"submodule {k} in row {row}" for k, row in enumerate(rows, start=1))
-        sides.append(f"{block.title}: most attention of {told} of {height}")
-    return f"{len(blocks[0].frames)} frames and heatmaps below them. {'; '.join(sides)}."
+        sides.append(
+            f"{block.title[0].upper()}{block.title[1:]}: most attention of {told} of {height}"
+        )
+    return f"{len(blocks[0].frames)} frames and heatmaps below them. {'. '.join(sides)}."

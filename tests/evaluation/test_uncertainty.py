@@ -502,5 +502,9 @@ def test_parts_of_a_variance_are_added_as_welch_does() -> None:
     assert whole.value == 5 and whole.degrees == pytest.approx(25 / (16 / 3 + 1 / 5))
     assert min(one.degrees, other.degrees) <= whole.degrees <= one.degrees + other.degrees
     assert uncertainty.added(one) == one
-    assert uncertainty.added(one, Variance(math.nan, 0)).degrees == 0
-    assert uncertainty.added(Variance(0.0, 2), Variance(0.0, 1)) == Variance(0.0, 3)
+    assert uncertainty.added(Variance(0.0, 4), Variance(0.0, 3)) == Variance(0.0, 7)
+
+
+@pytest.mark.parametrize("part", [Variance(math.nan, 0), Variance(1e-9, 2)])
+def test_a_part_that_may_be_small_by_chance_spoils_the_sum(part: Variance) -> None:
+    assert uncertainty.added(Variance(1.0, 40), part).degrees == 0

@@ -53,7 +53,9 @@ def rendered(project: Path) -> None:
     path = project / "params.yaml"
     params = yaml.safe_load(path.read_text())
     params["datasets"] = ["synthetic"]
-    params["arms"] = ["baseline", "single_mam", *params["arms"]]
+    params["arms"] = ["baseline", "single_mam", *params["arms"], "cmmanet-restricted"]
+    # A headline of another sampler: the loss is still compared under one.
+    params["sampler"] = "restricted"
     params["cross"] = []
     params["data"]["synthetic"] |= {"trials": 2, "render": RENDER}
     path.write_text(yaml.safe_dump(params, sort_keys=False))
@@ -70,7 +72,9 @@ def nearest(pixels: int, cells: int) -> np.ndarray:
 
 
 def test_rendered_data(rendered: None, draw_runs: Draw) -> None:
-    arms = ("baseline", "single_mam", "multi_mam", "cmmanet-random_interval")
+    arms = (
+        "baseline", "single_mam", "multi_mam", "cmmanet-random_interval", "cmmanet-restricted",
+    )  # fmt: skip
     for place, arm in enumerate(arms):
         draw_runs("synthetic", arm, [2 * place, 2 * place + 1])
         attention.main("synthetic", arm)

@@ -229,7 +229,7 @@ def test_figures_with_masks(evaluated: Ready, project: Path) -> None:
     figures.main("mars")
     entries = listed("mars")
     occluded = entries["Maximum weights under occlusion Fig. 3"]["caption"]
-    assert "pid 4, camera 1, first frame 0004C1" in occluded and "lowest row), 0.50." in occluded
+    assert "pid 4, camera 1, first frame 0004C1" in occluded and "first row), 0.50." in occluded
     check_fall(occluded)
     tracklets = open_dataset("mars").tracklets
     precision = {

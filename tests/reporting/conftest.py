@@ -320,7 +320,7 @@ def make_plan(
     """What the page is made of: comparisons made up from the results, no claims and no figures."""
     if comparisons is None:
         comparisons = make_comparisons(report, results, **kwargs)
-    claims = {dataset: {"claims": []} for dataset in report["datasets"]}
+    claims = {dataset: {"measures": {}, "claims": []} for dataset in report["datasets"]}
     figures: dict[str, list[Figure]] = {dataset: [] for dataset in report["datasets"]}
     return planned(report, results, comparisons, claims, figures)
 

@@ -64,8 +64,8 @@ def content() -> dict[str, Any]:
         "compared": 98,
         "masks": True,
         "test_to_train": None,
-        "cells": {"3": 32, "4": 8},
-        "purity_bound": {"3": 0.75},
+        "cells": {"plain": {"3": 32, "4": 8}, "con": {"4": 8}},
+        "purity_bound": {"plain": {"3": 0.75}, "con": {}},
         "collapsed": [{"arm": "con", "stage": 4}],
         "measures": {
             "plain": {
@@ -131,9 +131,9 @@ def test_counts_collapse_and_cells_are_told(content: dict[str, Any]) -> None:
 def test_every_measure_stands_with_its_interval(content: dict[str, Any]) -> None:
     page = claims_section(content)
     assert (
-        "#### The MAM behind stage 3" in page and "least 3.1 %, and purity at most 75.0 %." in page
+        "#### The MAM behind stage 3" in page and "least 3.1 % and purity at most 75.0 %." in page
     )
-    assert "a field is at least 12.5 %." in page
+    assert "Maps of 8 cells, a field is at least 12.5 %." in page
     _, third, fourth = tables_of(page).values()
     assert third == [
         ["arm", "field"],
@@ -165,8 +165,26 @@ def test_without_masks_or_collapse(content: dict[str, Any]) -> None:
 
 
 def test_no_mam_at_all(content: dict[str, Any]) -> None:
-    content["claims"] = []
-    assert "Not measured: no arm that was run has a MAM." in claims_section(content)
+    assert "Not measured: no arm that was run has a MAM." in claims_section(
+        content | {"claims": [], "measures": {}}
+    )
+
+
+def test_nothing_to_compare(content: dict[str, Any]) -> None:
+    page = claims_section(content | {"claims": []})
+    assert "#### The MAM behind stage 4" in page and "Of 0 comparisons" in page
+
+
+def test_uniform_attention_of_other_maps_has_a_row_of_its_own(content: dict[str, Any]) -> None:
+    content["measures"]["con"]["4"]["field"]["uniform"] = 0.5
+    content["cells"]["con"]["4"] = 32
+    page = claims_section(content)
+    *_, fourth = tables_of(page).values()
+    assert [row[:2] for row in fourth[-2:]] == [
+        ["uniform attention, of `plain`", "25.0"],
+        ["uniform attention, of `con`", "50.0"],
+    ]
+    assert "of 8 cells, a field is at least 12.5 %" in page and "(maps of 32 cells, a" in page
 
 
 def test_every_measure_has_a_title() -> None:

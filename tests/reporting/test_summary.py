@@ -30,7 +30,7 @@ def test_the_headline_stands_with_its_spread_and_interval(made_up: SimpleNamespa
     # Made-up mAP is 6.8 points above rank-1, intervals are 3 to both sides.
     assert told(plan_of(made_up, "synthetic", 0.50, 0.52, recipe="demo")).startswith(
         f"- **Synthetic**, `{ARM}`: R1 51.0 ± 1.4 (95 % over people: 48.0 to 54.0); mAP 57.8 ± 1.4 "
-        "(95 % over people: 54.8 to 60.8); 2 trials. - **Synthetic**, of 10 gains"
+        "(95 % over people: 54.8 to 60.8); 2 trials. - **Synthetic**, of 10 differences"
     )
 
 
@@ -50,38 +50,48 @@ def test_the_published_number_stands_beside_a_full_run_alone(made_up: SimpleName
 @pytest.mark.parametrize(
     ("values", "ending"),
     [
-        ((0.8, 0.8), "6 resolved."),
-        ((0.8,), "0 resolved; of 10 nothing can be told from so few trials."),
+        ((0.8, 0.8), "6 are resolved, 2 up and 4 down."),
+        ((0.8,), "none is resolved; of 10 nothing can be told from so few trials."),
     ],
 )
 def test_gains_are_counted(made_up: SimpleNamespace, values: Any, ending: str) -> None:
     """Of five steps of 1.3, 1.3, 2.6, -3.9 and -6.5 points, three are beyond half a width of 2."""
     shown = told(plan_of(made_up, "synthetic", *values))
-    assert f"of 10 gains from arm to arm, in R1 and in mAP, {ending}" in shown
+    assert f"of 10 differences from arm to arm, in R1 and in mAP, {ending}" in shown
 
 
-def test_claims_are_counted_and_a_collapse_is_told_apart(made_up: SimpleNamespace) -> None:
-    verdicts = [
-        "holds", "holds, by the size of cells alone", "contradicted", "not resolved", "no telling",
-        "undecided", "the trainings disagree",
-    ]  # fmt: skip
+def claim(verdict: str, measure: str = "purity") -> dict[str, Any]:
+    return {
+        "verdict": verdict,
+        "measure": measure,
+        "by_size": "cells" in verdict,
+        "collapsed": "collapsed" in verdict,
+    }
+
+
+def test_claims_are_counted_and_nothing_hides_behind_those_that_hold(
+    made_up: SimpleNamespace,
+) -> None:
     plan = plan_of(made_up, "synthetic", 0.5, 0.5)
     assert "attention" not in told(plan)
-    judged = [
-        {"verdict": verdict, "collapsed": False, "by_size": "size" in verdict}
-        for verdict in verdicts
-    ]
+    judged = [claim("holds"), claim("holds", "own_stripe"), claim("not resolved")]
     plan.claims["synthetic"] = {"claims": judged}
     assert told(plan).endswith(
-        "of 7 comparisons with what the paper says of its attention, 1 hold and 1 contradict it; "
-        "1 more hold by the size of cells alone; the rest are undecided."
+        "of 3 comparisons with what the paper says of its attention, 2 hold (1 of them that "
+        "submodules keep to the stripes that the loss asks for) and none contradict it; 1 are not "
+        "resolved. Nothing is corrected for the number of comparisons."
     )
-    more = ("yes in each of 2", "no in each of 2", "not judged: collapsed")
-    judged += [
-        {"verdict": verdict, "collapsed": "collapsed" in verdict, "by_size": False}
-        for verdict in more
-    ]
+    verdicts = (
+        "contradicted", "holds, though not in cells", "yes in each of 2, though not in cells",
+        "yes in each of 2", "no in each of 2", "not judged: collapsed", "undecided", "no telling",
+        "the trainings disagree", "not measured: no masks",
+    )  # fmt: skip
+    plan.claims["synthetic"] = {"claims": [*judged, *map(claim, verdicts)]}
     assert told(plan).endswith(
-        "; 1 hold in every training and 1 contradict it there, of too few to speak of others; 1 "
-        "are not judged, as attention has collapsed to one cell; the rest are undecided."
+        "of 12 comparisons with what the paper says of its attention, 2 hold (1 of them that "
+        "submodules keep to the stripes that the loss asks for) and 1 contradict it; 1 more hold "
+        "in each training, which says nothing of others; 1 do not hold in any training, which says "
+        "nothing of others; 2 hold in the image and not in cells; 1 are not judged, as attention "
+        "has collapsed; 1 are not resolved; 1 differ from training to training; 2 are undecided; 1 "
+        "could not be measured. Nothing is corrected for the number of comparisons."
     )

@@ -17,9 +17,9 @@ together. The gallery stays as it is throughout: no interval here says how a num
 with other or more wrong answers. Every interval is a 95 % one, for one comparison: of twenty
 arms that gain nothing, one is expected to be resolved all the same.
 
-Values are of one query each (rank-k hits or average precisions), as fractions; gains, half-widths
-and draws are in the same unit, variances in its square. Queries without a right answer have no
-value and are left out before.
+Values are of one query each (rank-k hits, average precisions, measures of attention); gains,
+half-widths and draws are in their unit, variances in its square. Queries without a right answer
+have no value and are left out before.
 """
 
 from typing import NamedTuple
@@ -160,10 +160,10 @@ def own_variance(means: npt.ArrayLike) -> Variance:
 def added(*parts: Variance) -> Variance:
     """Give the variance of a sum of independent parts, with Satterthwaite's degrees of freedom.
 
-    With nothing to estimate one part from, there is nothing for the sum. Parts without any spread
-    have the degrees of them all.
+    With a part of too few degrees, which may be near zero by chance and would then weigh too
+    little, there is nothing for the sum. Parts without any spread have the degrees of them all.
     """
-    if not all(part.degrees for part in parts):
+    if min(part.degrees for part in parts) < FEWEST_DEGREES:
         return Variance(np.nan, 0)
     value = sum(part.value for part in parts)
     if not value:
@@ -294,12 +294,12 @@ def gain_over_splits(gains: npt.ArrayLike, training: Variance, *, test_to_train:
 
 
 def _judge(gain: float, *parts: Variance) -> Gain:
-    """Judge by the parts that add up to the gain's variance, the trainings' being the last."""
+    """Judge by the parts that add up to the gain's variance; the last has to show some spread."""
     # Metrics come in steps (of 1/Q, for hits). Trainings without any spread have one that is too
     # small to see, or are copies of each other; nobody has measured that it is nothing.
-    if min(part.degrees for part in parts) < FEWEST_DEGREES or not parts[-1].value > 0:
-        return Gain(gain, None, None, None)
     whole = added(*parts)
+    if not whole.degrees or not parts[-1].value > 0:
+        return Gain(gain, None, None, None)
     half_width = _half_width(whole)
     return Gain(gain, half_width, whole.degrees, abs(gain) > half_width)
 

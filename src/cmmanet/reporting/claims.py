@@ -6,6 +6,7 @@ from typing import Any
 from cmmanet.reporting.cells import (
     DASH,
     bullets,
+    by_arm,
     finite,
     names,
     paragraph,
@@ -37,9 +38,10 @@ SHORT = " ".join(
         "attention without any preference gives in the same frames; an arm that stands alone is",
         "compared with that. *Holds*, *contradicted* and *not resolved* are over other trainings",
         "and other people, by a 95 % interval whose half is given. Where too few trainings were",
-        "run for that, each is judged over other people alone, and its difference is given:",
-        "*yes in each of 2* says nothing of a third. Nothing is corrected for the number of",
-        "comparisons.",
+        "run for that, each is judged over other people alone, and its difference is given: *yes*",
+        "and *no in each* say nothing of another training, and *undecided* is what other people",
+        "could turn in some training. *Though not in cells*: see the fields below the table.",
+        "Nothing is corrected for the number of comparisons.",
     )
 )
 
@@ -69,16 +71,17 @@ DEFINITIONS = (
 
 def claims_section(claims: Mapping[str, Any]) -> str:
     """The section of a dataset's claims/<dataset>.json: a verdict each, then every measure."""
-    if not claims["claims"]:
+    if not claims["measures"]:
         return f"{HEADING}\n\nNot measured: no arm that was run has a MAM."
+    stages = sorted({stage for of in claims["measures"].values() for stage in of})
     parts = [
         HEADING,
         paragraph(_extent(claims)),
-        _judged(claims["claims"]),
+        *([_judged(claims["claims"])] if claims["claims"] else []),
         *_collapse(claims),
         *_fields_in_cells(claims),
         paragraph(SHORT),
-        *(part for stage in claims["cells"] for part in _every_measure(claims, stage)),
+        *(part for stage in stages for part in _every_measure(claims, stage)),
         "In the paper's words:",
         bullets(_quotes(claims["claims"])),
         "The measures:",
@@ -89,14 +92,15 @@ def claims_section(claims: Mapping[str, Any]) -> str:
 
 def _extent(claims: Mapping[str, Any]) -> str:
     trials, every = claims["trials"], claims["claims"]
+    split = "" if claims["test_to_train"] is None else " a split"
     words = (
-        f"Every frame of {claims['queries']:,} queries of {claims['people']:,} people, in "
+        f"Every frame of {claims['queries']:,} queries of {claims['people']:,} people{split}, in "
         f"{trials} {'trial' if trials == 1 else 'trials'} an arm"
     )
     if claims["masks"]:
         words += (
-            f"; {claims['occluded']:,} of these queries have occluded frames, and "
-            f"{claims['compared']:,} visible ones as well"
+            f"; {claims['occluded']:,} of these queries have occluded frames, "
+            f"{claims['compared']:,} of which have visible ones too"
         )
     else:
         words += "; without label maps nobody knows which part of a frame is what"
@@ -203,7 +207,8 @@ def _fields_in_cells(claims: Mapping[str, Any]) -> Iterator[str]:
     told = []
     for claim in scales:
         first, second = (
-            f"{side['mean'] * claims['cells'][str(side['stage'])]:.1f} behind {side['stage']}"
+            f"{side['mean'] * claims['cells'][side['arm']][str(side['stage'])]:.1f} behind "
+            f"{side['stage']}"
             for side in (claim["after"], claim["before"])
         )
         told.append(f"{first} and {second} of `{claim['after']['arm']}`")
@@ -226,16 +231,26 @@ def _every_measure(claims: Mapping[str, Any], stage: str) -> Iterator[str]:
     for arm, of in arms.items():
         row = [_value(n, of[n]["fixed"]) if n in of else DASH for n in measures]
         rows.append([f"`{arm}`, always its mean map", *row])
-    first = next(iter(arms.values()))
-    rows.append(["uniform attention", *(_value(n, first[n]["uniform"]) for n in measures)])
-    cells = claims["cells"][stage]
+    # Of arms with other maps or another K, other numbers.
+    uniform: dict[tuple[str, ...], list[str]] = {}
+    for arm, of in arms.items():
+        same = tuple(_value(n, of[n]["uniform"]) if n in of else DASH for n in measures)
+        uniform.setdefault(same, []).append(arm)
+    for same, alike in uniform.items():
+        of_whom = f", of {names(alike)}" if len(uniform) > 1 else ""
+        rows.append([f"uniform attention{of_whom}", *same])
     yield f"#### The MAM behind stage {stage}"
     yield table(["arm", *(TITLES[name] for name in measures)], rows, texts=1)
     over = "; with 95 % intervals over people" if claims["test_to_train"] is None else ""
-    limits = f"a field is at least {percent(1 / cells)} %"
-    if stage in claims["purity_bound"]:
-        limits += f", and purity at most {percent(claims['purity_bound'][stage])} %"
-    yield paragraph(f"Maps of {cells} cells: {limits}. Means over trials{over}.")
+    limits = by_arm({arm: _limits(claims, arm, stage) for arm in arms})
+    yield paragraph(f"{limits[0].upper()}{limits[1:]}. Means over trials{over}.")
+
+
+def _limits(claims: Mapping[str, Any], arm: str, stage: str) -> str:
+    """What no attention on an arm's maps can pass."""
+    cells, bound = claims["cells"][arm][stage], claims["purity_bound"][arm].get(stage)
+    limits = f"maps of {cells:.0f} cells, a field is at least {percent(1 / cells)} %"
+    return limits if bound is None else f"{limits} and purity at most {percent(bound)} %"
 
 
 def _cell(measured: Mapping[str, Any], name: str) -> str:

@@ -36,7 +36,7 @@ def _cells(trials: Sequence[TrialCost]) -> list[str]:
     embedded = sum(trial["embed_seconds"] for trial in trials)
     return [
         f"{parameters / 1e6:.1f} M",
-        # Three digits, the last of 0.300 among them.
+        # `#` keeps the last zeros of 0.300.
         f"{multiply_adds / 1e9:#.3g}".rstrip(".") + " G",
         _rate(sum(trial["train_frames"] for trial in trials), trained),
         _bytes(max(trial["train_peak_memory"] for trial in trials)),
@@ -81,8 +81,8 @@ def _noise(arms: Mapping[str, ArmResult], known: Mapping[str, Sequence[TrialCost
         return ""
     return (
         f"`{first}` and `{last}` have the same parameters and multiply-adds and were embedded on "
-        f"the same kind of machine, at rates that differ by {100 * (fast / slow - 1):.0f} %: no "
-        "smaller difference in frames a second means anything."
+        f"the same kind of machine, at rates that differ by {100 * (fast / slow - 1):.0f} %: "
+        "smaller differences between rates of embedding mean nothing."
     )
 
 

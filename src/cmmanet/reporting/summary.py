@@ -62,8 +62,13 @@ def _gains(comparison: Comparison) -> list[str]:
     gains = [step["metrics"][metric] for step in comparison["steps"] for metric in _METRICS]
     if not gains:
         return []
-    resolved = sum(gain["resolved"] is True for gain in gains)
-    words = f"of {len(gains)} gains from arm to arm, in R1 and in mAP, {resolved} resolved"
+    ups, downs = (
+        sum(gain["resolved"] is True and (gain["gain"] > 0) == up for gain in gains)
+        for up in (True, False)
+    )
+    resolved = f"{ups + downs} are resolved, {ups} up and {downs} down"
+    words = f"of {len(gains)} differences from arm to arm, in R1 and in mAP, "
+    words += resolved if ups + downs else "none is resolved"
     untold = sum(gain["resolved"] is None for gain in gains)
     if untold:
         words += f"; of {untold} nothing can be told from so few trials"
@@ -71,22 +76,28 @@ def _gains(comparison: Comparison) -> list[str]:
 
 
 def _claims(claims: Mapping[str, Any]) -> list[str]:
-    """How the comparisons with the paper's claims ended, a collapse not hidden behind them."""
-    judged = claims["claims"]
-    if not judged:
+    """How the comparisons with the paper's claims ended, nothing hidden behind those that hold."""
+    every = claims["claims"]
+    known = [claim for claim in every if not claim["verdict"].startswith("not measured")]
+    if not every:
         return []
-    count = Counter(
-        claim["verdict"].partition(" in ")[0] for claim in judged if not claim["by_size"]
-    )
-    words = (
-        f"of {len(judged)} comparisons with what the paper says of its attention, {count['holds']} "
-        f"hold and {count['contradicted']} contradict it"
-    )
-    if size := sum(claim["by_size"] for claim in judged):
-        words += f"; {size} more hold by the size of cells alone"
-    if count["yes"] or count["no"]:
-        words += f"; {count['yes']} hold in every training and {count['no']} contradict it there, "
-        words += "of too few to speak of others"
-    if collapsed := sum(claim["collapsed"] for claim in judged):
-        words += f"; {collapsed} are not judged, as attention has collapsed to one cell"
-    return [f"{words}; the rest are undecided."]
+    told = [claim for claim in known if not claim["by_size"] and not claim["collapsed"]]
+    count = Counter(claim["verdict"].partition(" in ")[0] for claim in told)
+    asked = sum(claim["verdict"] == "holds" and claim["measure"] == "own_stripe" for claim in told)
+    words = f"of {len(known)} comparisons with what the paper says of its attention, "
+    words += f"{count['holds']} hold"
+    if asked:
+        words += f" ({asked} of them that submodules keep to the stripes that the loss asks for)"
+    words += f" and {count['contradicted'] or 'none'} contradict it"
+    also = {
+        "more hold in each training, which says nothing of others": count["yes"],
+        "do not hold in any training, which says nothing of others": count["no"],
+        "hold in the image and not in cells": sum(claim["by_size"] for claim in known),
+        "are not judged, as attention has collapsed": sum(claim["collapsed"] for claim in known),
+        "are not resolved": count["not resolved"],
+        "differ from training to training": count["the trainings disagree"],
+        "are undecided": count["undecided"] + count["no telling"],
+        "could not be measured": len(every) - len(known),
+    }
+    words += "".join(f"; {number} {what}" for what, number in also.items() if number)
+    return [f"{words}. Nothing is corrected for the number of comparisons."]

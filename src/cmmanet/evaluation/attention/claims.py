@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cmmanet.evaluation.attention.cells import Cell, Cells, Place, read_cells
-from cmmanet.evaluation.attention.judging import Judge, Judged, by_size_alone, verdict
+from cmmanet.evaluation.attention.judging import Judge, Judged, not_in_cells, verdict
 from cmmanet.evaluation.attention.paper_claims import CLAIMS, Claim
 from cmmanet.evaluation.attention.table import BOUND, MEASURES, OF_PARTS
 from cmmanet.evaluation.comparison import DRAWS, SEED
@@ -32,7 +32,7 @@ def judge_claims(
     Args:
         arms: by arm, the table of the stage attention.
         steps: pairs of arms, without and with the concentration loss.
-        concentrated: all arms that were trained with that loss.
+        concentrated: all arms whose plan has that loss.
         test_to_train: people to test on for each to train on where every trial is a random split
             of its own; None where all trials answer the same queries.
 
@@ -55,8 +55,8 @@ def judge_claims(
         "masks": any(measure in OF_PARTS for *_, measure in cells),
         "test_to_train": test_to_train,
         "bootstrap": {"draws": DRAWS, "seed": SEED},
-        "cells": {stage: int(cells) for stage, cells in _by_stage(arms, "cells").items()},
-        "purity_bound": _by_stage(arms, BOUND),
+        "cells": {name: _by_stage(table, "cells") for name, table in arms.items()},
+        "purity_bound": {name: _by_stage(table, BOUND) for name, table in arms.items()},
         "collapsed": [{"arm": arm, "stage": stage} for arm, stage in collapsed],
         "measures": _measured(cells, test_to_train),
         "claims": [
@@ -67,13 +67,12 @@ def judge_claims(
     }
 
 
-def _by_stage(arms: Mapping[str, pd.DataFrame], column: str) -> dict[str, float]:
-    """What all arms share behind a stage; nothing where it is not known."""
-    every = pd.concat(arms.values())
-    every = every[every[column].notna()]
+def _by_stage(table: pd.DataFrame, column: str) -> dict[str, float]:
+    """The mean of an arm's column behind each stage where it is known."""
+    known = table[table[column].notna()]
     return {
-        str(int(stage)): float(every.loc[every["stage"] == stage, column].mean())
-        for stage in np.unique(every["stage"])
+        str(int(stage)): float(known.loc[known["stage"] == stage, column].mean())
+        for stage in np.unique(known["stage"])
     }
 
 
@@ -143,8 +142,8 @@ def _judged(
         judged = judge(claim, before, after)
         words = "not judged: collapsed" if fallen else verdict(claim.sign, judged)
         right = words.startswith(("holds", "yes"))
-        if claim.kind == "scales" and other and right and by_size_alone(own, other):
-            by_size, words = True, f"{words}, by the size of cells alone"
+        if claim.kind == "scales" and other and right and not_in_cells(own, other):
+            by_size, words = True, f"{words}, though not in cells"
     return {
         "kind": claim.kind,
         "measure": claim.measure,
@@ -172,8 +171,8 @@ def _before(
         return _side(before, other)
     if claim.kind != "parts":
         return None
-    means = {"mean": None, "uniform": None} if own is None else own.others
-    return {"arm": None, "stage": None, "mean": means.get("fixed"), "uniform": means["uniform"]}
+    others = {"fixed": None, "uniform": None} if own is None else own.others
+    return {"arm": None, "stage": None, "mean": others["fixed"], "uniform": others["uniform"]}
 
 
 def _why(measure: str, cells: Cells) -> str:

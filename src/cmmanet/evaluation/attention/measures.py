@@ -94,8 +94,7 @@ def measure_frames(attention: Tensor, areas: Tensor | None) -> FrameMeasures:
     submodules, cells = attention.shape[1], attention.shape[-2:].numel()
     entropy = torch.special.entr(attention).sum((-2, -1))
     root = attention.flatten(-2).sqrt()
-    with torch.autocast(root.device.type, enabled=False):
-        pairs = root @ root.mT
+    pairs = root @ root.mT
     others = pairs.sum((-2, -1)) - pairs.diagonal(dim1=-2, dim2=-1).sum(-1)
     stripes = stripe_log_mass_eq9(attention.log()).exp()
     return FrameMeasures(
@@ -110,12 +109,10 @@ def measure_frames(attention: Tensor, areas: Tensor | None) -> FrameMeasures:
 def _measure_parts(attention: Tensor, areas: Tensor) -> PartMeasures:
     best = attention == attention.amax((-2, -1), keepdim=True)
     nobody = (areas[:, NOTHING].sum(1) > 0.5)[:, None]
-    with torch.autocast(attention.device.type, enabled=False):
-        mass = attention.flatten(-2) @ areas.flatten(-2).mT
     return PartMeasures(
         attention=attention,
         areas=areas,
-        mass=mass,
+        mass=attention.flatten(-2) @ areas.flatten(-2).mT,
         astray=(best & nobody).sum((-2, -1)) / best.sum((-2, -1)),
         largest=areas.flatten(-2).amax(-1),
     )

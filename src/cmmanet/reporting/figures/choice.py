@@ -10,11 +10,11 @@ FRAMES = 6
 # As captions tell them.
 MEDIAN_RULE = (
     f"the query of trial 0 with at least {FRAMES} frames whose average precision under {{arm}} is "
-    "the median of those (the lower one; at the same one, the lowest row)"
+    "the median of those (the lower of two; of equals, the first row)"
 )
 OCCLUDED_RULE = (
     f"the query of trial 0 with at least {FRAMES} frames of which a share nearest to one half is "
-    "occluded (at the same share, the lowest row)"
+    "occluded (of equals, the first row)"
 )
 
 

@@ -72,7 +72,6 @@ def heatmaps(blocks: Sequence[Block]) -> Figure:
     scale = Normalize(0.0, greatest(blocks))
     left = _LEFT
     for block in blocks:
-        submodules = block.attention.shape[1]
         middle = left + len(block.frames) * (width + _GAP) / 2
         figure.text(middle / WIDTH, 1 - 0.15 / figure.get_figheight(), block.title,
                     ha="center", va="center", fontsize=TEXT)  # fmt: skip
@@ -82,9 +81,8 @@ def heatmaps(blocks: Sequence[Block]) -> Figure:
                 below = top - (row + 1) * (height + _GAP)
                 _picture(figure, pixels, left + column * (width + _GAP), below, width, height)
         left += len(block.frames) * (width + _GAP) + _BETWEEN
-        if block is blocks[0]:
-            for row, text in enumerate(["frames", *_names(submodules)]):
-                _row_name(figure, text, top - row * (height + _GAP) - height / 2)
+    for row, text in enumerate(["frames", *_names(rows - 1)]):
+        _row_name(figure, text, top - row * (height + _GAP) - height / 2)
     _colour_bar(figure, scale, top - rows * (height + _GAP), rows * (height + _GAP))
     return figure
 
