@@ -30,6 +30,9 @@ def plan_of(
     demo["batch"] = {"identities": 2, "clips": 2}
     demo["model"] |= {"submodules": 2, "hidden": 8}
     demo["schedule"] = {"iterations": 5, "warmup": 0, "milestones": [2]}
+    # Not the demo's, which may be another tomorrow.
+    demo["optimiser"]["lr"] = 0.002
+    demo["losses"] |= {"diversity": 0.1, "concentration": 0.1}
     demo["precision"] = "fp32"
     for path, value in changes.items():
         section, _, key = path.partition("__")
