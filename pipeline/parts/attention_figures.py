@@ -43,9 +43,8 @@ _FIG_3 = ("attention-occlusion.png", "Maximum weights under occlusion", "Fig. 3"
 
 
 class _Subject(NamedTuple):
-    """The tracklet that a figure shows: its row, its frames' rows, and what captions say of it."""
+    """The tracklet that a figure shows: its frames' rows, and what captions say of it."""
 
-    row: int
     frames: Sequence[int]
     told: str
 
@@ -81,7 +80,6 @@ def _subject(opened: Dataset, row: int, rule: str) -> _Subject:
     tracklets = opened.tracklets
     first, length = int(tracklets.first[row]), int(tracklets.length[row])
     return _Subject(
-        row,
         evenly_spaced(first, length),
         f"Tracklet: pid {tracklets.pid[row]}, camera {tracklets.camera[row]}, first frame "
         f"{first_frames(opened)[row]}, {FRAMES} evenly spaced of its {length} frames; {rule}.",

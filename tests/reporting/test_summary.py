@@ -64,7 +64,7 @@ def claim(verdict: str, measure: str = "purity") -> dict[str, Any]:
     return {
         "verdict": verdict,
         "measure": measure,
-        "by_size": "cells" in verdict,
+        "only_in_image": "cells" in verdict,
         "collapsed": "collapsed" in verdict,
     }
 

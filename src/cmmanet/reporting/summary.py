@@ -81,7 +81,7 @@ def _claims(claims: Mapping[str, Any]) -> list[str]:
     known = [claim for claim in every if not claim["verdict"].startswith("not measured")]
     if not every:
         return []
-    told = [claim for claim in known if not claim["by_size"] and not claim["collapsed"]]
+    told = [claim for claim in known if not claim["only_in_image"] and not claim["collapsed"]]
     count = Counter(claim["verdict"].partition(" in ")[0] for claim in told)
     asked = sum(claim["verdict"] == "holds" and claim["measure"] == "own_stripe" for claim in told)
     words = f"of {len(known)} comparisons with what the paper says of its attention, "
@@ -92,7 +92,7 @@ def _claims(claims: Mapping[str, Any]) -> list[str]:
     also = {
         "more hold in each training, which says nothing of others": count["yes"],
         "do not hold in any training, which says nothing of others": count["no"],
-        "hold in the image and not in cells": sum(claim["by_size"] for claim in known),
+        "hold in the image and not in cells": sum(claim["only_in_image"] for claim in known),
         "are not judged, as attention has collapsed": sum(claim["collapsed"] for claim in known),
         "are not resolved": count["not resolved"],
         "differ from training to training": count["the trainings disagree"],

@@ -340,14 +340,14 @@ UP, DOWN, LITTLE = Gain(0.2, 0.1, 5, True), Gain(-0.2, 0.1, 5, True), Gain(0.05,
 @pytest.mark.parametrize(
     ("judged", "said"),
     [
-        (Judged(0.2, 0.1, 5.0, [UP, DOWN]), "holds"),
-        (Judged(-0.2, 0.1, 5.0, [DOWN]), "contradicted"),
-        (Judged(0.05, 0.1, 5.0, [LITTLE]), "not resolved"),
-        (Judged(-0.2, None, None, [DOWN, DOWN]), "no in each of 2"),
-        (Judged(0.1, None, None, [UP, LITTLE]), "undecided"),
-        (Judged(0.05, None, None, [LITTLE]), "undecided"),
-        (Judged(0.0, None, None, [UP, DOWN, LITTLE]), "the trainings disagree"),
-        (Judged(0.2, None, None, [Gain(0.2, None, None, None)]), "no telling"),
+        (Judged(Gain(0.2, 0.1, 5.0, True), [UP, DOWN]), "holds"),
+        (Judged(Gain(-0.2, 0.1, 5.0, True), [DOWN]), "contradicted"),
+        (Judged(Gain(0.05, 0.1, 5.0, False), [LITTLE]), "not resolved"),
+        (Judged(Gain(-0.2, None, None, None), [DOWN, DOWN]), "no in each of 2"),
+        (Judged(Gain(0.1, None, None, None), [UP, LITTLE]), "undecided"),
+        (Judged(Gain(0.05, None, None, None), [LITTLE]), "undecided"),
+        (Judged(Gain(0.0, None, None, None), [UP, DOWN, LITTLE]), "the trainings disagree"),
+        (Judged(Gain(0.2, None, None, None), [Gain(0.2, None, None, None)]), "no telling"),
     ],
 )
 def test_verdicts(judged: Judged, said: str) -> None:

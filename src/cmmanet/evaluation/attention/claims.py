@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cmmanet.evaluation.attention.cells import Cell, Cells, Place, read_cells
-from cmmanet.evaluation.attention.judging import Judge, Judged, not_in_cells, verdict
+from cmmanet.evaluation.attention.judging import Judge, not_in_cells, verdict
 from cmmanet.evaluation.attention.paper_claims import CLAIMS, Claim
 from cmmanet.evaluation.attention.table import BOUND, MEASURES, OF_PARTS
 from cmmanet.evaluation.comparison import DRAWS, SEED
@@ -135,7 +135,7 @@ def _judged(
     own = cells.get((*after, claim.measure))
     other = cells.get((*before, claim.measure)) if before else None
     fallen = before in collapsed or after in collapsed
-    judged, by_size = Judged(None, None, None, []), False
+    judged, only_in_image = None, False
     if own is None or (before is not None and other is None):
         words = f"not measured: {_why(claim.measure, cells)}"
     else:
@@ -143,7 +143,7 @@ def _judged(
         words = "not judged: collapsed" if fallen else verdict(claim.sign, judged)
         right = words.startswith(("holds", "yes"))
         if claim.kind == "scales" and other and right and not_in_cells(own, other):
-            by_size, words = True, f"{words}, though not in cells"
+            only_in_image, words = True, f"{words}, though not in cells"
     return {
         "kind": claim.kind,
         "measure": claim.measure,
@@ -153,12 +153,12 @@ def _judged(
         "place": claim.place,
         "before": _before(claim, before, other, own),
         "after": _side(after, own),
-        "gain": judged.gain,
-        "half_width": judged.half_width,
-        "degrees": judged.degrees,
-        "trials": [gain.gain for gain in judged.trials],
+        "gain": judged and judged.gain.gain,
+        "half_width": judged and judged.gain.half_width,
+        "degrees": judged and judged.gain.degrees,
+        "trials": [gain.gain for gain in judged.trials] if judged else [],
         "verdict": words,
-        "by_size": by_size,
+        "only_in_image": only_in_image,
         "collapsed": fallen,
     }
 
@@ -184,6 +184,5 @@ def _why(measure: str, cells: Cells) -> str:
 
 
 def _side(place: Place, cell: Cell | None) -> dict[str, Any]:
-    arm, stage = place
-    means = {"mean": None, "uniform": None} if cell is None else {"mean": cell.mean, **cell.others}
-    return {"arm": arm, "stage": stage, "mean": means["mean"], "uniform": means["uniform"]}
+    mean, uniform = (None, None) if cell is None else (cell.mean, cell.others["uniform"])
+    return {"arm": place[0], "stage": place[1], "mean": mean, "uniform": uniform}

@@ -30,20 +30,16 @@ from cmmanet.evaluation.uncertainty import (
 
 
 class Judged(NamedTuple):
-    """A difference, as `uncertainty.Gain` has it, and that of each trial.
+    """A difference, and that of each trial.
 
     Attributes:
-        gain: mean over trials; None where there is nothing to compare.
-        half_width: over other trainings and people; None where too few trainings say nothing of
-            others.
-        degrees: of freedom, with `half_width`.
+        gain: over other trainings and people; without a verdict where too few trainings say
+            nothing of others.
         trials: the difference in each training by itself, judged over other people; without a
-            half-width where every trial has its own people.
+            verdict where every trial has its own people.
     """
 
-    gain: float | None
-    half_width: float | None
-    degrees: float | None
+    gain: Gain
     trials: list[Gain]
 
 
@@ -77,7 +73,7 @@ class Judge:
         else:
             gain = gain_on_one_split(np.array(gains), own.pid[0], training)
             trials = [gain_in_these_trainings(values[None], own.pid[0]) for values in gains]
-        return Judged(gain.gain, gain.half_width, gain.degrees, trials)
+        return Judged(gain, trials)
 
     def _training(self, claim: Claim, before: Place | None, after: Place) -> Variance:
         """Half the variance that a training gives the difference: a gain counts two trainings."""
@@ -127,15 +123,14 @@ def verdict(sign: int, judged: Judged) -> str:
     """What the data say of a claim that expects a difference of this sign.
 
     >>> up, down = Gain(0.2, 0.1, 5.0, True), Gain(-0.3, 0.1, 5.0, True)
-    >>> verdict(+1, Judged(-0.05, None, None, [up, down]))
+    >>> verdict(+1, Judged(Gain(-0.05, None, None, None), [up, down]))
     'the trainings disagree'
     """
-    if judged.gain is not None and judged.half_width is not None:
-        if abs(judged.gain) <= judged.half_width:
-            return "not resolved"
-        return "holds" if judged.gain * sign > 0 else "contradicted"
+    if judged.gain.resolved is not None:
+        over_others = {"yes": "holds", "no": "contradicted", "undecided": "not resolved"}
+        return over_others[_word(sign, judged.gain)]
     told = [_word(sign, trial) for trial in judged.trials]
-    if None in told:
+    if "no telling" in told:
         return "no telling"
     if {"yes", "no"} <= set(told):
         return "the trainings disagree"
@@ -144,12 +139,12 @@ def verdict(sign: int, judged: Judged) -> str:
     return f"{told[0]} in {'the one training' if len(told) == 1 else f'each of {len(told)}'}"
 
 
-def _word(sign: int, trial: Gain) -> str | None:
-    if trial.half_width is None:
-        return None
-    if not trial.resolved:
+def _word(sign: int, gain: Gain) -> str:
+    if gain.resolved is None:
+        return "no telling"
+    if not gain.resolved:
         return "undecided"
-    return "yes" if trial.gain * sign > 0 else "no"
+    return "yes" if gain.gain * sign > 0 else "no"
 
 
 def not_in_cells(first: Cell, second: Cell) -> bool:
