@@ -97,7 +97,7 @@ def embed(
     network = for_inference(network.to(device), precision)
     length = tracklets.length[rows]
     frame, place = tracklets.frames_of(rows)
-    owner = torch.from_numpy(place)
+    owner = torch.from_numpy(place).to(device)
     dense_weight = torch.from_numpy(1 / np.repeat(length, length)).float()
     chunk_weight = torch.cat(
         [
@@ -105,6 +105,7 @@ def embed(
             for frames in length
         ]
     )
+    weights = torch.stack([dense_weight, chunk_weight]).to(device)
     loader = DataLoader(
         _Frames(store, frame.tolist(), height, width),
         batch_size=None,
@@ -112,17 +113,41 @@ def embed(
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # else it draws from the global one
     )
-    dense = torch.zeros(len(rows), network.classifier.in_features, device=device)
-    first = torch.zeros_like(dense)
+    sums = torch.zeros(2, len(rows), network.classifier.in_features, device=device)
     done = 0
     with deterministic(device) as met:
-        for pixels in loader:
-            part = slice(done, done + len(pixels))
-            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                features = network.frame_features(normalise(pixels.to(device, non_blocking=True)))
-            index = owner[part].to(device)
-            dense.index_add_(0, index, features.float() * dense_weight[part, None].to(device))
-            first.index_add_(0, index, features.float() * chunk_weight[part, None].to(device))
-            done += len(pixels)
+        for batch in loader:
+            part = slice(done, done + len(batch))
+            pixels = batch.to(device, non_blocking=True)
+            add_frames(sums, network, pixels, owner[part], weights[:, part], precision=precision)
+            done += len(batch)
             on_frames(done)
-    return Embeddings(dense.cpu(), first.cpu(), sorted(met))
+    dense, first = sums.cpu()
+    return Embeddings(dense, first, sorted(met))
+
+
+def add_frames(
+    sums: Tensor,
+    network: CMMANet,
+    pixels: Tensor,
+    owner: Tensor,
+    weights: Tensor,
+    *,
+    precision: torch.dtype,
+) -> None:
+    """Add the weighted features of a batch of frames to their tracklets' sums, in place.
+
+    All tensors are on the network's device; nothing waits for it.
+
+    Args:
+        sums: float32 [W, M, D], one sum of each tracklet for each of W weightings.
+        network: as `for_inference` returns it.
+        pixels: uint8 [F, 3, H, W].
+        owner: int64 [F], the tracklet of each frame.
+        weights: float32 [W, F], of each frame.
+        precision: of the matrix products.
+    """
+    with torch.autocast(pixels.device.type, precision, enabled=precision != torch.float32):
+        features = network.frame_features(normalise(pixels))
+    for total, weight in zip(sums, weights, strict=True):
+        total.index_add_(0, owner, features.float() * weight[:, None])
