@@ -17,7 +17,7 @@ lint: $(VENV)/.installed
 	ruff check --fix . && ruff format . && mypy
 
 bench: $(VENV)/.installed
-	for file in benchmarks/[a-z]*.py; do python $$file || exit 1; done
+	for file in benchmarks/[a-z]*.py; do python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 # An interrupted installation leaves no stamp, and is made anew.
 $(VENV)/.installed: pyproject.toml requirements.lock

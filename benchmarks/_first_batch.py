@@ -1,4 +1,4 @@
-"""What `frames.py` runs in a process of its own: `python _first_batch.py FOLDER`.
+"""What `frames.py` runs in a process of its own: `python -m benchmarks._first_batch FOLDER`.
 
 Prints one line of JSON.
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import torch
-from _memory import peak_mb
 
+from benchmarks._memory import peak_mb
 from cmmanet.clips.batches import ClipRequest, epoch_batches
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.datasets.tracklets import TRAIN

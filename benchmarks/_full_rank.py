@@ -3,8 +3,8 @@
 import json
 
 import torch
-from _memory import peak_mb
 
+from benchmarks._memory import peak_mb
 from cmmanet.evaluation.ranking import rank
 
 QUERIES, GALLERY, DIMENSIONS = 1980, 12180, 2048

@@ -1,4 +1,4 @@
-"""What `frames.py` runs in processes of their own: `python _full_size.py ROLE FOLDER`.
+"""What `frames.py` runs in processes of their own: `python -m benchmarks._full_size ROLE FOLDER`.
 
 Each prints one line of JSON. No torch here: the index stage imports none.
 """
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
-from _memory import peak_mb
 
+from benchmarks._memory import peak_mb
 from cmmanet.datasets import mars
 from cmmanet.frames.archive import list_members
 from cmmanet.frames.index import build_index

@@ -30,8 +30,7 @@ def median_seconds(
     for call in range(warm_up + repeats):
         start = time.perf_counter()
         function()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait(device)
         if call >= warm_up:
             seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)
@@ -42,14 +41,29 @@ def side_by_side(
     rounds: int,
     device: torch.device,
     warm_up: int = 1,
+    calls: int = 1,
 ) -> dict[str, list[float]]:
-    """Wall times of one call of each, in rounds in which they take turns, to and fro."""
+    """Wall times of one call of each, in rounds in which they take turns, to and fro.
+
+    A turn is `calls` calls, after which the device is waited for: on a GPU, calls overlap.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(warm_up + rounds):
         names = list(functions)
         for name in reversed(names) if turn % 2 else names:
-            seconds[name].append(median_seconds(functions[name], 1, device, warm_up=0))
+            wait(device)
+            start = time.perf_counter()
+            for _ in range(calls):
+                functions[name]()
+            wait(device)
+            seconds[name].append((time.perf_counter() - start) / calls)
     return {name: values[warm_up:] for name, values in seconds.items()}
+
+
+def wait(device: torch.device) -> None:
+    """Wait until the device has finished; a CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def times_as_fast(seconds: Mapping[str, Sequence[float]], ours: str, other: str) -> float:
@@ -61,9 +75,9 @@ def times_as_fast(seconds: Mapping[str, Sequence[float]], ours: str, other: str)
     return statistics.median(theirs / own for own, theirs in rounds)
 
 
-def measured(script: str, *arguments: str | Path) -> dict[str, float]:
-    """Run a script beside this one in a process of its own, for its memory to be its own."""
-    command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
+def measured(module: str, *arguments: str | Path) -> dict[str, float]:
+    """Run a module of this package in a process of its own, which has its own peak of memory."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
@@ -75,13 +89,14 @@ def describe(device: torch.device) -> str:
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
-def report(benchmark: str, device: torch.device, bars: Sequence[Bar]) -> None:
-    """Print the bars as one line of JSON, the last that a benchmark prints.
-
-    `holds` is null where `measured` is.
-    """
-    rows = [
+def judged(bars: Sequence[Bar]) -> list[dict[str, object]]:
+    """Return the bars as JSON; `holds` is null where `measured` is."""
+    return [
         asdict(bar) | {"holds": None if bar.measured is None else bar.measured >= bar.required}
         for bar in bars
     ]
-    print(json.dumps({"benchmark": benchmark, "device": describe(device), "bars": rows}))
+
+
+def report(benchmark: str, device: torch.device, bars: Sequence[Bar]) -> None:
+    """Print the bars as one line of JSON, the last that a benchmark prints."""
+    print(json.dumps({"benchmark": benchmark, "device": describe(device), "bars": judged(bars)}))

@@ -28,10 +28,11 @@ from collections.abc import Callable
 import numpy as np
 import simplejpeg
 import torch
-from _pictures import encode, picture
-from _report import Bar, report
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_image
+
+from benchmarks._pictures import encode, picture
+from benchmarks._report import Bar, report
 
 PICTURES = 300
 ROUNDS = 9

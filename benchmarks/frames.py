@@ -29,12 +29,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import _full_size
 import numpy as np
 import torch
-from _pictures import encode, picture
-from _report import Bar, measured, report
 
+from benchmarks import _full_size
+from benchmarks._pictures import encode, picture
+from benchmarks._report import Bar, measured, report
 from cmmanet.frames.archive import FrameColumns, FrameStore, list_members
 from cmmanet.frames.decode import decode_into, read_frames
 
@@ -120,14 +120,14 @@ def main() -> None:
             print(f"{kind:9} {archive:7,.0f} frames/s, from memory {memory:7,.0f}, one thread")
 
         write_full_size(folder / "mars")
-        index = measured("_full_size.py", "index", folder / "mars")
-        listing = measured("_full_size.py", "zipfile", folder / "mars")
+        index = measured("_full_size", "index", folder / "mars")
+        listing = measured("_full_size", "zipfile", folder / "mars")
         print(
             f"index     {index['seconds']:5.1f} s, {index['peak_mb']:5.0f} MB peak "
             f"({index['frames']:,.0f} frames); zipfile's listing {listing['seconds']:5.1f} s, "
             f"{listing['peak_mb']:5.0f} MB"
         )
-        start = measured("_first_batch.py", folder / "mars")
+        start = measured("_first_batch", folder / "mars")
         print(
             f"start     {start['seconds']:.2f} s to the first batch, {start['above_mb']:.0f} MB "
             f"above the imports; of 8 workers' memory {start['forked_mb']:.0f} MB is theirs alone "

@@ -10,11 +10,11 @@ peak is its own: imports and embeddings are in it, the dense version is not.
 import numpy as np
 import numpy.typing as npt
 import torch
-from _memory import peak_mb
-from _report import Bar, median_seconds, report, side_by_side, times_as_fast
-from ranking import Labels, mars_labels
 from torch import Tensor
 
+from benchmarks._memory import peak_mb
+from benchmarks._report import Bar, median_seconds, report, side_by_side, times_as_fast
+from benchmarks.ranking import Labels, mars_labels
 from cmmanet.evaluation.reranking import reranked_distances
 
 K1, K2, WEIGHT = 20, 6, 0.3

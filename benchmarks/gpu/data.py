@@ -1,0 +1,64 @@
+"""A rendered data set, as the stages fetch, index and split would leave it."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks._step import Setting
+from cmmanet.clips.dataset import ClipDataset
+from cmmanet.datasets import mars, synthetic
+from cmmanet.datasets.tracklets import TRAIN, Tracklets
+from cmmanet.frames.archive import FrameStore, list_members
+from cmmanet.frames.index import build_index, load_tracklets, open_store
+
+
+class Rendered(NamedTuple):
+    """Frames of pedestrians in MARS's layout, read from their zip archives."""
+
+    store: FrameStore
+    tracklets: Tracklets
+
+    def clips(self, setting: Setting) -> ClipDataset:
+        """Return the training clips."""
+        return ClipDataset(
+            self.store,
+            self.tracklets,
+            np.flatnonzero(self.tracklets.role == TRAIN),
+            frames=setting.frames,
+            height=setting.height,
+            width=setting.width,
+            flip=True,
+            erase=0.0,
+        )
+
+
+def render(folder: Path, setting: Setting, *, tiny: bool) -> Rendered:
+    """Render and index a data set of frames as large as the setting's.
+
+    Raises:
+        ModuleNotFoundError: without simplejpeg, by which frames are decoded.
+    """
+    importlib.import_module("simplejpeg")
+    synthetic.render(
+        folder / "raw",
+        train_identities=4 if tiny else 48,
+        test_identities=2 if tiny else 24,
+        distractors=1,
+        junk=1,
+        cameras=2 if tiny else 4,
+        tracklets_per_camera=1 if tiny else 2,
+        frames_min=2 if tiny else 8,
+        frames_max=4 if tiny else 24,
+        occlusion=0.25,
+        height=setting.height,
+        width=setting.width,
+        seed=0,
+    )
+    archives = [folder / "raw" / f"bbox_{part}.zip" for part in ("train", "test")]
+    members = [list_members(archive, mars.IMAGE_SUFFIX) for archive in archives]
+    build_index(mars.read_listing(folder / "raw", members), members, folder)
+    return Rendered(open_store(folder, archives), load_tracklets(folder))
