@@ -15,6 +15,7 @@ from pipeline.parts.command import ArmName, DatasetName, run
 from pipeline.parts.dataset import open_dataset
 from pipeline.parts.embeddings import read_embeddings, source_of
 from pipeline.parts.provenance import code
+from pipeline.parts.run_warnings import run_warnings
 from pipeline.parts.scores import each_query, over_trials, protocol, reranking_of, score_split
 from pipeline.parts.tracking import Tracker
 
@@ -50,8 +51,7 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
                 "seed": record["seed"],
                 "mlflow_run": record["mlflow_run"],
                 "iterations": record["iterations"],
-                # None where training did not record them.
-                "warnings": record.get("warnings"),
+                "warnings": run_warnings(run_folder, record["config"]),
                 "cost": _cost(record, stored.environment),
                 "metrics": {str(scoring): ranking.summary() for scoring, ranking in scores.items()},
             }

@@ -1,4 +1,4 @@
-"""Stage plan: validate params.yaml and resolve it into one small file an arm."""
+"""Stage plan: validate params.yaml, resolve it into one file per arm, and digest the code."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from cmmanet.params import load_params, plans
 from pipeline.parts import workspace
 from pipeline.parts.command import run
+from pipeline.parts.dependencies import code_of, stage_modules
 
 
 def main() -> None:
@@ -16,6 +17,8 @@ def main() -> None:
     shutil.rmtree(workspace.plan_file(""), ignore_errors=True)
     for name, plan in files.items():
         workspace.write_json(workspace.plan_file(name), plan.model_dump(mode="json"))
+    for stage, module in stage_modules().items():
+        workspace.write_json(workspace.plan_file(f"code/{stage}.json"), code_of(module))
     print(f"{len(params.arms)} arms on {', '.join(params.datasets)}; headline: {params.headline}")
 
 

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
+from pipeline.parts.dependencies import stage_modules
+
 SOURCE = REPOSITORY / "src" / "cmmanet"
 
 # Data goes from left to right, and a room imports only from those to its left.
@@ -18,8 +20,8 @@ ROOMS = (
 )  # fmt: skip
 
 
-def imports_of(file: Path, *, names: bool = False) -> set[str]:
-    """Modules imported at run time; with `names`, what is imported from them as well."""
+def imports_of(file: Path) -> set[str]:
+    """Modules imported at run time."""
     tree = ast.parse(file.read_text())
     typing_only = {
         id(inner)
@@ -33,8 +35,6 @@ def imports_of(file: Path, *, names: bool = False) -> set[str]:
             continue
         if isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
-            if names:
-                found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
     return found
@@ -74,33 +74,6 @@ def test_training_runs_where_only_torch_is() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(SOURCE.parent)})
 
 
-# What stages import and need not depend on: it changes no number of theirs.
-EXEMPT = {
-    "params": "its values reach a stage through plan/",
-    "geometry.py": "refuses sizes, in plan; where cells lie, below",
-    "datasets/tracklets.py": "the form of a table that is a dependency itself",
-    "reporting/colours.py": "of figures, which depend on it themselves",
-    "reporting/pictures.py": "a picture for people",
-    "pipeline/parts/command.py": "how a stage starts and fails",
-    "pipeline/parts/identity.py": "whether an interrupted training is this one",
-    "pipeline/parts/provenance.py": "says which code computed a number",
-    "pipeline/parts/resume.py": "goes on to the same bits",
-    "pipeline/parts/tracking.py": "copies numbers to MLflow",
-    "pipeline/parts/watch.py": "shows a training to people",
-    "pipeline/parts/workspace.py": "where things lie",
-}
-# What comes along with an import and is not used.
-UNUSED = {
-    "split": {"frames"},  # the tracklet table is read, and no frame
-    "embed": {"losses.py"},  # nothing is trained
-    "evaluate": {"frames"},
-    "compare": {"frames"},
-    "claims": {"frames", "reporting"},
-    "figures": {"losses.py"},
-    "ambiguity": {"frames"},
-    "cross": {"losses.py"},
-    "occlusion": {"losses.py"},
-}
 STUDIES = {
     study: yaml.safe_load((REPOSITORY / "studies" / study / "dvc.yaml").read_text())["stages"]
     for study in ("ambiguity", "cross", "occlusion")
@@ -113,43 +86,18 @@ STAGES = {
 }
 
 
-def modules_behind(file: Path) -> set[Path]:
-    """The project's files that a file imports, and those that they do, and so on."""
-    found: set[Path] = set()
-    waiting = [file]
-    while waiting:
-        for module in imports_of(waiting.pop(), names=True):
-            top = {"cmmanet": SOURCE.parent, "pipeline": REPOSITORY}.get(module.split(".")[0])
-            name = (top or REPOSITORY) / module.replace(".", "/")
-            for path in (name.with_suffix(".py"), name / "__init__.py"):
-                if not top or not path.is_file() or path in found:
-                    continue
-                if path.stem == "__init__" and not imports_of(path):
-                    continue  # it only says what its folder is for
-                found.add(path)
-                waiting.append(path)
-    return found
+@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"plan"}))
+def test_stages_depend_on_their_computed_code_and_on_data(stage: str) -> None:
+    module = STAGES[stage]["cmd"].split()[2]
+    (name,) = (name for name, of in stage_modules().items() if of == module)
+    code = [
+        dep for dep in STAGES[stage]["deps"] if dep.startswith(("plan/code", "pipeline", "src"))
+    ]
+    assert code == [f"plan/code/{name}.json"]
 
 
-@pytest.mark.parametrize("stage", sorted(set(STAGES) - {"fetch", "occluded"}))  # always run
-def test_stages_depend_on_the_code_that_they_import(stage: str) -> None:
-    entry = STAGES[stage]
-    code = entry["cmd"].split()[2].replace(".", "/") + ".py"
-    assert code in entry["deps"]
-    for module in modules_behind(REPOSITORY / code):
-        room = SOURCE if module.is_relative_to(SOURCE) else REPOSITORY
-        name = module.relative_to(room).as_posix()
-        parts = module.relative_to(REPOSITORY).as_posix().split("/")
-        covered = {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
-        if EXEMPT.keys() & {name, name.split("/")[0]}:
-            continue
-        if name.split("/")[0] not in UNUSED.get(stage, set()):
-            assert covered & set(entry["deps"]), f"{stage} imports {name}"
-
-
-@pytest.mark.parametrize("stage", ["attention", "figures"])
-def test_what_is_seen_in_cells_depends_on_where_they_lie(stage: str) -> None:
-    assert "src/cmmanet/geometry.py" in STAGES[stage]["deps"]
+def test_plan_depends_on_all_code() -> None:
+    assert STAGES["plan"]["deps"] == ["params.yaml", "pipeline", "src/cmmanet"]
 
 
 def test_readings_are_made_as_arms_are() -> None:

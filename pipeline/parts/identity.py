@@ -9,18 +9,10 @@ from typing import Any
 
 import torch
 
-import cmmanet
 from cmmanet.params import ArmPlan
 from cmmanet.training.device import choose_precision, device_name, precision_name
 from cmmanet.training.processes import Processes
-
-_PIPELINE, _LIBRARY = Path(__file__).parents[1], Path(cmmanet.__file__).parent
-
-# What the bits depend on beside the plan, the data and the machine: files, and folders of them.
-CODE = (
-    *(_PIPELINE / name for name in ("parts/dataset.py", "parts/trial.py", "train.py")),
-    *(_LIBRARY / room for room in ("frames", "clips", "model", "losses.py", "training")),
-)
+from pipeline.parts.dependencies import code_of
 
 _PACKAGES = ("torch", "torchvision", "numpy", "simplejpeg", "pillow")
 
@@ -28,13 +20,10 @@ _PACKAGES = ("torch", "torchvision", "numpy", "simplejpeg", "pillow")
 def identify(plan: ArmPlan, processes: Processes, data: str) -> dict[str, Any]:
     """Everything that the bits of the arm's training depend on; `data` is a digest."""
     device = processes.device
-    files = [
-        file for path in CODE for file in (sorted(path.rglob("*.py")) if path.is_dir() else [path])
-    ]
     return {
         "plan": plan.model_dump(mode="json"),
         "data": data,
-        "code": digest(*files),
+        "code": code_of("pipeline.parts.trial"),
         "versions": {name: version(name) for name in _PACKAGES},
         "device": device.type,
         # Of another one the last bits differ: libraries choose their kernels by it.

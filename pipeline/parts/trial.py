@@ -15,7 +15,6 @@ from cmmanet.clips.batches import short_tracklets
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.model.cost import cost_of
 from cmmanet.params import ArmPlan
-from cmmanet.reporting.pictures import contact_sheet
 from cmmanet.training.build import build_network
 from cmmanet.training.checkpoint import sync
 from cmmanet.training.device import (
@@ -24,7 +23,6 @@ from cmmanet.training.device import (
     peak_memory,
     precision_name,
 )
-from cmmanet.training.diagnosis import diagnose
 from cmmanet.training.logbook import Listener
 from cmmanet.training.loop import Trained, plan_epoch, train
 from cmmanet.training.processes import Processes
@@ -32,12 +30,9 @@ from pipeline.parts import workspace
 from pipeline.parts.provenance import environment
 from pipeline.parts.resume import Kept
 from pipeline.parts.tracking import Tracker
-from pipeline.parts.watch import Watch, watching
+from pipeline.training.display import draw_clips, listen, print_data, watching
 
-# Clips of the first batch that the picture beside each trial's weights shows.
-SHOWN_CLIPS = 16
 PICTURE = "clips.png"
-HISTORY = "history.csv"
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ def train_trial(job: ArmTraining, record: dict[str, Any], left: Kept, tracker: T
     folder, checkpoints = left.trial(record["trial"]), left.checkpoints(record["trial"])
     with workspace.whole_folder(folder) as partial:
         _train_into(partial, job, record, checkpoints, tracker)
-        for file in (HISTORY, PICTURE):
+        for file in (workspace.HISTORY, PICTURE):
             if (partial / file).is_file():
                 tracker.artifact(record["mlflow_run"], partial / file)
         # All of it is to be on the disk before the checkpoints go.
@@ -94,20 +89,12 @@ def _train_into(
     used = environment(describe_device(processes.device), precision_name(precision))
     title = f"{plan.dataset} {plan.arm} {workspace.trial_name(record['trial'])}"
     first = plan_epoch(plan, clips, seed, 0)
-    short = short_tracklets(clips.length, plan.clip.frames)
-    print(
-        f"{title}: {len(clips):,} tracklets of {len(clips.identities):,} identities, {short:,} of "
-        f"them shorter than a clip; {len(first.batches):,} iterations an epoch, with "
-        f"{first.repeated_clips:,} clips of a tracklet that is in its batch already",
-        flush=True,
-    )
+    print_data(title, plan, clips, first)
     if plan.dataset == "synthetic":
         # Pictures of people stay where the licensed archives are.
-        shown = clips.__getitems__(first.batches[0][:SHOWN_CLIPS])
-        contact_sheet(shown.clips, columns=4).save(folder / PICTURE)
-    signs: dict[str, str] = {}
+        draw_clips(folder / PICTURE, clips, first)
     with watching(title, plan) as watch:
-        listener = _listener(plan, title, watch, signs, record["mlflow_run"], tracker)
+        listener = listen(plan, title, watch, record["mlflow_run"], tracker)
         trained = job.fit(record["trial"], checkpoints, listener)
     content = {
         **record,
@@ -116,8 +103,7 @@ def _train_into(
         "train_seconds": round(sum(epoch["seconds"] for epoch in trained.history), 1),
         "identities": len(clips.identities),
         "tracklets": len(clips),
-        "short_tracklets": short,
-        "warnings": signs,
+        "short_tracklets": short_tracklets(clips.length, plan.clip.frames),
         "cost": {
             **cost_of(trained.network, plan.image.height, plan.image.width)._asdict(),
             "peak_memory": peak_memory(processes.device),
@@ -132,35 +118,6 @@ def _train_into(
     _write_trial(folder, trained, content)
 
 
-def _listener(
-    plan: ArmPlan,
-    title: str,
-    watch: Watch,
-    signs: dict[str, str],
-    mlflow_run: str,
-    tracker: Tracker,
-) -> Listener:
-    """Shows and tracks a trial, and puts what looks wrong into `signs`, each sign once."""
-
-    def begin(iteration: int, history: list[dict[str, float]]) -> None:
-        watch.begin(iteration)
-        if iteration:
-            watch.say(f"{title} goes on after iteration {iteration} of {plan.schedule.iterations}")
-        for past in history:
-            signs.update({**diagnose(plan, past), **signs})
-            # What the store has of it already it does not take again.
-            tracker.metrics(mlflow_run, past, step=int(past["iterations"]))
-
-    def epoch(means: dict[str, float]) -> None:
-        tracker.metrics(mlflow_run, means, step=int(means["iterations"]))
-        for sign, text in diagnose(plan, means).items():
-            if sign not in signs:
-                signs[sign] = text
-                watch.say(f"warning: {title}, iteration {means['iterations']:.0f}: {text}")
-
-    return Listener(begin=begin, look=watch.look, epoch=epoch, say=watch.say)
-
-
 def _write_trial(folder: Path, trained: Trained, content: Mapping[str, Any]) -> None:
     state = trained.network.state_dict()
     weights = {name: value.cpu().contiguous() for name, value in state.items()}
@@ -171,7 +128,7 @@ def _write_trial(folder: Path, trained: Trained, content: Mapping[str, Any]) -> 
             f"{folder}: weights not written: {error}; run the same command again, which goes on "
             "from the last checkpoint"
         ) from None
-    with (folder / HISTORY).open("w", newline="", encoding="utf-8") as file:
+    with (folder / workspace.HISTORY).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(trained.history[0]))
         writer.writeheader()
         writer.writerows(trained.history)

@@ -25,8 +25,8 @@ from cmmanet.params import READING
 
 PARAMS = Path("params.yaml")
 REPORTS = Path("reports")
-# Of a trial, in its run folder.
-WEIGHTS = "weights.safetensors"
+# Files of a run folder.
+WEIGHTS, HISTORY = "weights.safetensors", "history.csv"
 
 Plan = TypeVar("Plan", bound=BaseModel)
 

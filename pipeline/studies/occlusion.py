@@ -12,6 +12,7 @@ from pipeline.parts import workspace
 from pipeline.parts.command import ArmName, Level, run
 from pipeline.parts.dataset import Dataset
 from pipeline.parts.provenance import code
+from pipeline.parts.run_warnings import run_warnings
 from pipeline.parts.scores import each_query, over_trials, protocol, score_split
 from pipeline.parts.trained import load_trained
 
@@ -50,7 +51,7 @@ def _tested(level: float, arm: str) -> tuple[dict[str, Any], pa.Table]:
                 "trial": record["trial"],
                 "seed": record["seed"],
                 "iterations": record["iterations"],
-                "warnings": record.get("warnings"),
+                "warnings": run_warnings(run_folder, record["config"]),
                 "metrics": {str(scoring): ranking.summary() for scoring, ranking in scores.items()},
             }
         )

@@ -91,6 +91,7 @@ def _draw_runs(dataset: str, arm: str, seeds: Sequence[int]) -> None:
             },
         }
         (folder / "run.json").write_text(json.dumps(record))
+        (folder / workspace.HISTORY).write_text("epoch\n")
 
 
 def _params() -> dict[str, Any]:

@@ -57,11 +57,11 @@ def evaluated(
     def ready(dataset: str) -> Kept:
         for seed, arm in enumerate(ARMS):
             draw_runs(dataset, arm, [seed, 10 + seed])
+            embed.main(dataset, arm)
+            evaluate.main(dataset, arm)
             for trial in (0, 1):
                 history = f"epoch,iterations,loss,accuracy\n0,2,{4 + trial}.125,0.10\n1,4,3,0.2\n"
                 (project / f"runs/{dataset}/{arm}/trial-0{trial}/history.csv").write_text(history)
-            embed.main(dataset, arm)
-            evaluate.main(dataset, arm)
         for stage in (compare, curves, retrievals):
             stage.main(dataset)
         return kept

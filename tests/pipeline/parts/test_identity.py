@@ -1,11 +1,8 @@
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
-from conftest import REPOSITORY
 from training.small import plan_of
 
 from cmmanet.training import device
@@ -59,26 +56,6 @@ def test_another_processor_is_told_by_its_name(
     with kept("mars-baseline", identify(plan_of(), ONE, "abc"), said.append):
         pass
     assert "had processor Intel(R) Xeon(R) CPU @ 2.20GHz (now AMD EPYC 7B12); remove" in said[0]
-
-
-def test_changed_code_is_another_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copies = [tmp_path / path.name for path in identity.CODE]
-    for path, copy in zip(identity.CODE, copies, strict=True):
-        shutil.copytree(path, copy) if path.is_dir() else shutil.copy(path, copy)
-    before = identify(plan_of(), ONE, "abc")["code"]
-    monkeypatch.setattr(identity, "CODE", copies)
-    assert identify(plan_of(), ONE, "abc")["code"] == before, "wherever it lies"
-    for file in (tmp_path / "trial.py", tmp_path / "clips" / "sampling.py"):
-        file.write_text(file.read_text() + "\n")
-        code = identify(plan_of(), ONE, "abc")["code"]
-        assert code != before
-        before = code
-
-
-def test_the_code_is_what_the_stage_depends_on() -> None:
-    entry = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]["train"]
-    code = {path.relative_to(REPOSITORY).as_posix() for path in identity.CODE}
-    assert code == {name for name in entry["deps"] if name.startswith(("pipeline/", "src/"))}
 
 
 def test_digest_is_of_contents_in_order(tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+"""Warnings about a run, from its history."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from cmmanet.params import ArmPlan
+from cmmanet.training.diagnosis import diagnose
+from pipeline.parts import workspace
+
+
+def run_warnings(folder: Path, config: dict[str, Any]) -> dict[str, str]:
+    """Return the first warning of each kind about the run in `folder`; `config` is its plan.
+
+    Training shows the same while it runs, and does not record it: a changed threshold needs no
+    other training.
+    """
+    plan = ArmPlan.model_validate(config)
+    warnings: dict[str, str] = {}
+    with (folder / workspace.HISTORY).open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            epoch = {name: float(value) for name, value in row.items()}
+            warnings = diagnose(plan, epoch) | warnings
+    return warnings
