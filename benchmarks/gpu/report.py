@@ -138,6 +138,8 @@ TABLE: dict[str, list[Row]] = {
         Row("– speed over that without", "compile", "times_as_fast", _fixed(2, " ×")),
         Row("torchvision's: ms per step", "compile", "bare_ms", _fixed(1)),
         Row("– frames per second", "compile", "bare_frames_per_second", _fixed(0)),
+        Row("the baseline arm: ms per step", "compile", "baseline_ms", _fixed(1)),
+        Row("– frames per second", "compile", "baseline_frames_per_second", _fixed(0)),
     ],
     "A training step: ResNet-18, 128×64, 28 clips of 6 frames, bf16": _networks("resnet18", "", ""),
     "From an archive (ResNet-50, 256×128, bf16)": [
