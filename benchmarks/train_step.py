@@ -31,10 +31,17 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from cmmanet.clips.normalise import normalise
-from cmmanet.evaluation.embedding import BATCH
 from cmmanet.evaluation.folding import fold_batch_norms, for_inference
+from cmmanet.evaluation.frame_batches import BATCH
+from cmmanet.geometry import View
 from cmmanet.model.network import CMMANet
-from cmmanet.training.device import choose_device, choose_precision, default_workers, precision_name
+from cmmanet.training.device import (
+    Runtime,
+    choose_device,
+    choose_precision,
+    default_workers,
+    precision_name,
+)
 from cmmanet.training.logbook import Listener
 from cmmanet.training.loop import train
 from cmmanet.training.processes import Processes
@@ -43,7 +50,8 @@ from cmmanet.training.step import train_step
 IDENTITIES, CLIPS_EACH, FRAMES = 7, 4, 6
 CLIPS = IDENTITIES * CLIPS_EACH
 PEOPLE = 625  # MARS's training identities
-SIZES = {"resnet18": (128, 64), "resnet50": (256, 128)}
+VIEWS = {"resnet18": View(128, 64), "resnet50": View(256, 128)}
+CLIP: Any = SimpleNamespace(frames=FRAMES, flip=True, erase=0.0)
 LOSSES: Any = SimpleNamespace(
     identity=1.0,
     smoothing=0.0,
@@ -63,7 +71,7 @@ def random_batch(backbone: str, device: torch.device) -> tuple[Tensor, Tensor]:
     """Clips of noise as the data set gives them, and their labels."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(
-        0, 256, (CLIPS, FRAMES, *SIZES[backbone], 3), dtype=torch.uint8, generator=generator
+        0, 256, (CLIPS, FRAMES, *VIEWS[backbone], 3), dtype=torch.uint8, generator=generator
     )
     labels = torch.arange(IDENTITIES).repeat_interleave(CLIPS_EACH)
     return pixels.permute(0, 1, 4, 2, 3).to(device), labels.to(device)
@@ -91,13 +99,14 @@ def bare_network(backbone: str, device: torch.device) -> nn.Module:
 def our_step(network: CMMANet, precision: torch.dtype, clips: Tensor, labels: Tensor) -> Step:
     """The step to be measured."""
     optimiser, processes = adam(network), Processes(clips.device)
+    runtime = Runtime(clips.device, precision, workers=0)
     return lambda: train_step(
         network,
         optimiser,
         clips,
         labels,
         weights=LOSSES,
-        precision=precision,
+        runtime=runtime,
         processes=processes,
     )
 
@@ -205,7 +214,7 @@ def run_training(
         precision=precision_name(precision),
         optimiser=SimpleNamespace(lr=3.5e-4, weight_decay=5e-4),
         schedule=SimpleNamespace(iterations=iterations + 2, warmup=0, milestones=()),
-        clip=SimpleNamespace(frames=FRAMES),
+        clip=CLIP,
         batch=SimpleNamespace(identities=IDENTITIES, clips=CLIPS_EACH),
         sampling=SimpleNamespace(kind="random_interval", max_interval=8, draw="epoch", start="any"),
         losses=LOSSES,
@@ -248,6 +257,7 @@ def measure_training(
 
     from cmmanet.clips.batches import epoch_batches
     from cmmanet.clips.dataset import ClipDataset
+    from cmmanet.clips.sampling import RandomInterval
     from cmmanet.datasets.tracklets import TRAIN, Tracklets
 
     rows, length = np.arange(250), 80
@@ -266,14 +276,16 @@ def measure_training(
                 role=np.full(len(rows), TRAIN),
             ),
             rows,
-            frames=FRAMES,
-            height=SIZES[backbone][0],
-            width=SIZES[backbone][1],
-            flip=True,
-            erase=0.0,
+            CLIP,
+            VIEWS[backbone],
         )
         requests = epoch_batches(
-            dataset.pid, identities=IDENTITIES, clips=CLIPS_EACH, max_interval=8, seed=0, epoch=0
+            dataset.pid,
+            identities=IDENTITIES,
+            clips=CLIPS_EACH,
+            sampler=RandomInterval(8, "epoch", "any"),
+            seed=0,
+            epoch=0,
         ).batches
         batch = dataset.__getitems__(requests[0])
         step = our_step(

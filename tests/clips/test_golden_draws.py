@@ -7,6 +7,8 @@ import pytest
 
 from cmmanet.clips.batches import clip_draw, epoch_batches
 from cmmanet.clips.erasing import erasure_draw
+from cmmanet.clips.sampling import RandomInterval, Restricted
+from cmmanet.geometry import View
 
 # Identities with 1 to 9 tracklets, of 1 to 60 frames.
 PIDS = [10 * identity for identity in range(14) for _ in range(1 + identity * 5 % 9)]
@@ -30,31 +32,27 @@ GOLDEN = {
 }
 
 
-def drawn(options, seed, epoch):
+def drawn(sampler, seed, epoch):
     """All that is random in an epoch, as JSON."""
-    planned = epoch_batches(PIDS, identities=5, clips=4, seed=seed, epoch=epoch, **options)
+    planned = epoch_batches(PIDS, identities=5, clips=4, sampler=sampler, seed=seed, epoch=epoch)
     clips = []
     for batch in planned.batches:
         for request in batch:
             positions, flip = clip_draw(request, LENGTHS[request.tracklet], FRAMES)
-            erased = erasure_draw(request, 128, 64, 0.5)
+            erased = erasure_draw(request, View(128, 64), 0.5)
             clips.append([request.tracklet, request.seed, positions.tolist(), flip, erased])
-    return json.dumps([planned.interval, planned.repeated_clips, clips])
+    return json.dumps([planned.statistics.get("interval"), planned.repeated_clips, clips])
 
 
-def digest(options):
-    epochs = [drawn(options, seed, epoch) for seed in (0, 7) for epoch in (0, 1, 12)]
+def digest(sampler):
+    epochs = [drawn(sampler, seed, epoch) for seed in (0, 7) for epoch in (0, 1, 12)]
     return hashlib.sha256("\n".join(epochs).encode()).hexdigest()
 
 
 SAMPLERS = {
-    "restricted": {"max_interval": None},
+    "restricted": Restricted(),
     **{
-        f"random_interval, {draw}, {start}": {
-            "max_interval": 8,
-            "interval_per_clip": draw == "clip",
-            "literal": start == "literal",
-        }
+        f"random_interval, {draw}, {start}": RandomInterval(8, draw, start)
         for draw in ("epoch", "clip")
         for start in ("any", "literal")
     },
