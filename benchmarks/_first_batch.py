@@ -9,6 +9,8 @@ import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -17,8 +19,10 @@ import torch
 from benchmarks._memory import peak_mb
 from cmmanet.clips.batches import ClipRequest, epoch_batches
 from cmmanet.clips.dataset import ClipDataset
+from cmmanet.clips.sampling import RandomInterval
 from cmmanet.datasets.tracklets import TRAIN
 from cmmanet.frames.index import load_tracklets, open_store
+from cmmanet.geometry import View
 
 WORKERS = 8
 
@@ -28,18 +32,17 @@ def first_batch(folder: Path) -> dict[str, float]:
     bare, start = peak_mb(), time.perf_counter()
     store = open_store(folder / "index", [folder / "mars.zip"])
     tracklets = load_tracklets(folder / "index")
+    clip: Any = SimpleNamespace(frames=6, flip=True, erase=0.0)
     dataset = ClipDataset(
         store,
         tracklets,
         np.flatnonzero(tracklets.role == TRAIN),
-        frames=6,
-        height=256,
-        width=128,
-        flip=True,
-        erase=0.0,
+        clip,
+        View(256, 128),
     )
+    sampler = RandomInterval(8, "epoch", "any")
     batches = epoch_batches(
-        dataset.pid, identities=7, clips=4, max_interval=8, seed=0, epoch=0
+        dataset.pid, identities=7, clips=4, sampler=sampler, seed=0, epoch=0
     ).batches
     batch = dataset.__getitems__(batches[0])
     assert batch.clips.shape == (28, 6, 3, 256, 128)

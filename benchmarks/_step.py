@@ -21,8 +21,9 @@ from benchmarks._plain import PlainCMMANet, plain_step
 from benchmarks._report import wait
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.clips.normalise import normalise
+from cmmanet.geometry import View
 from cmmanet.model.network import CMMANet
-from cmmanet.training.device import precision_name
+from cmmanet.training.device import Runtime, precision_name
 from cmmanet.training.logbook import Listener, Look
 from cmmanet.training.loop import train
 from cmmanet.training.processes import Processes
@@ -40,6 +41,16 @@ class Setting(NamedTuple):
     identities: int = 7
     clips: int = 4
     frames: int = 6
+
+    @property
+    def view(self) -> View:
+        """Size of its frames."""
+        return View(self.height, self.width)
+
+    @property
+    def clip(self) -> Any:
+        """A clip as a recipe describes it."""
+        return SimpleNamespace(frames=self.frames, flip=True, erase=0.0)
 
     @property
     def batch(self) -> int:
@@ -106,13 +117,14 @@ def plain_network(setting: Setting, device: torch.device) -> PlainCMMANet:
 def our_step(network: CMMANet, precision: torch.dtype, clips: Tensor, labels: Tensor) -> Step:
     """Return the project's training step; it returns the output and the record."""
     optimiser, processes = adam(network), Processes(clips.device)
+    runtime = Runtime(clips.device, precision, workers=0)
     return lambda: train_step(
         network,
         optimiser,
         clips,
         labels,
         weights=LOSSES,
-        precision=precision,
+        runtime=runtime,
         processes=processes,
     )
 
@@ -160,7 +172,7 @@ def training_plan(setting: Setting, precision: str, iterations: int) -> Any:
         precision=precision,
         optimiser=SimpleNamespace(lr=2e-4, weight_decay=5e-4),
         schedule=SimpleNamespace(iterations=iterations, warmup=0, milestones=(iterations // 2,)),
-        clip=SimpleNamespace(frames=setting.frames),
+        clip=setting.clip,
         batch=SimpleNamespace(identities=setting.identities, clips=setting.clips),
         sampling=SimpleNamespace(kind="random_interval", max_interval=8, draw="epoch", start="any"),
         losses=LOSSES,

@@ -44,9 +44,10 @@ from benchmarks._step import (
 from cmmanet.clips.batches import epoch_batches
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.clips.normalise import normalise
+from cmmanet.clips.sampling import RandomInterval
 from cmmanet.datasets.tracklets import TRAIN, Tracklets
-from cmmanet.evaluation.embedding import BATCH
 from cmmanet.evaluation.folding import fold_batch_norms, for_inference
+from cmmanet.evaluation.frame_batches import BATCH
 from cmmanet.model.network import CMMANet
 from cmmanet.training.device import choose_precision, default_workers, precision_name
 
@@ -108,17 +109,14 @@ def measure_training(
                 role=np.full(len(rows), TRAIN),
             ),
             rows,
-            frames=setting.frames,
-            height=setting.height,
-            width=setting.width,
-            flip=True,
-            erase=0.0,
+            setting.clip,
+            setting.view,
         )
         requests = epoch_batches(
             dataset.pid,
             identities=setting.identities,
             clips=setting.clips,
-            max_interval=8,
+            sampler=RandomInterval(8, "epoch", "any"),
             seed=0,
             epoch=0,
         ).batches

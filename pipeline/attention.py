@@ -1,4 +1,4 @@
-"""Stage attention: what the MAMs of an arm look at, over the query tracklets of each trial."""
+"""Stage attention: measure what the MAMs of an arm attend to, over the queries of each run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cmmanet.evaluation.attention.labels import open_labels
 from cmmanet.evaluation.attention.observe import observe
 from cmmanet.evaluation.attention.table import COLUMNS, KEYS
 from cmmanet.frames.archive import FrameStore
-from cmmanet.training.device import choose_device, choose_precision, default_workers
+from cmmanet.training.device import choose_runtime
 from pipeline.parts import workspace
 from pipeline.parts.command import ArmName, DatasetName, run
 from pipeline.parts.dataset import Dataset, open_dataset
@@ -29,21 +29,21 @@ SCHEMA = pa.schema(
 def main(dataset: DatasetName, arm: ArmName) -> None:
     """Measure ARM's attention on DATASET into attention/DATASET/ARM.parquet.
 
-    A row a query of each trial behind each MAM; an arm without one has an empty table.
+    One row per query, run and MAM; an arm without MAMs has an empty table.
     """
     opened = open_dataset(dataset)
     store = opened.open_frames()
     labels = open_labels(opened.folder, opened.raw)
     tables = [SCHEMA.empty_table()]
     for trial in range(len(opened.trials["trials"])):
-        tables += _of_trial(opened, store, labels, arm, dataset, trial)
+        tables += _measure_run(opened, store, labels, arm, dataset, trial)
     table = pa.concat_tables(tables)
     workspace.write_table(workspace.attention_file(dataset, arm), table)
-    known = "" if labels is not None else "; no label maps: nothing is known of parts"
-    print(f"{dataset} {arm}: {len(table):,} rows of queries behind MAMs{known}")
+    note = "" if labels is not None else "; no label maps, so nothing is measured on body parts"
+    print(f"{dataset} {arm}: {len(table):,} rows{note}")
 
 
-def _of_trial(
+def _measure_run(
     opened: Dataset,
     store: FrameStore,
     labels: FrameStore | None,
@@ -56,21 +56,17 @@ def _of_trial(
     if not trained.plan.model.mam_after:
         return []
     query = opened.trials["splits"][opened.trials["trials"][trial]]["query"]
-    device = choose_device()
     frames = int(opened.tracklets.length[query].sum())
-    with counting(f"{dataset} {arm} {folder.name}: attention, frames", frames) as told:
+    with counting(f"{dataset} {arm} {folder.name}: attention, frames", frames) as progress:
         observed = observe(
             trained.network,
             store,
             labels,
             opened.tracklets,
             query,
-            height=trained.plan.image.height,
-            width=trained.plan.image.width,
-            device=device,
-            precision=choose_precision(trained.plan.precision, device),
-            workers=default_workers(),
-            on_frames=told,
+            view=trained.plan.view,
+            runtime=choose_runtime(trained.plan.precision),
+            on_frames=progress,
         )
     tables = []
     for stage, measures in observed.items():

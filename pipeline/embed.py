@@ -1,4 +1,4 @@
-"""Stage embed: every query and gallery tracklet, by each trial's network."""
+"""Stage embed: embed every query and gallery tracklet with the network of each run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from pipeline.parts.trained import load_trained
 def main(dataset: DatasetName, arm: ArmName) -> None:
     """Embed DATASET's test tracklets with ARM into embeddings/DATASET/ARM/trial-NN.safetensors.
 
-    Each file holds what evaluation needs, so that a changed metric embeds nothing again:
-    features by every frame and by the first of each chunk, float32. It is tied to the
-    weights and the index that it comes from.
+    Each file holds the float32 features over every frame and over the first of each chunk, so a
+    changed metric embeds nothing again. It is tied to the weights and the index that it comes from.
     """
     folder = workspace.embedding_folder(dataset, arm)
     with (
@@ -46,7 +45,7 @@ def _embed_trial(
     title = f"{trained.plan.dataset} {trained.plan.arm} {run_folder.name}"
     embeddings, used = trained.embed(store, tracklets, rows, title)
     source = source_of(trained.fingerprint, opened.folder)
-    write_embeddings(target, embeddings.dense, embeddings.chunk_first, rows, source, used)
+    write_embeddings(target, embeddings.features, rows, source, used)
     print(f"{title}: {len(rows):,} tracklets, {int(tracklets.length[rows].sum()):,} frames")
 
 

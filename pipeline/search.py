@@ -164,7 +164,7 @@ def _search(
 def _features(trained: TrainedRun, crops: Crops) -> tuple[Tensor, dict[str, Any]]:
     rows = range(len(crops.tracklets))
     embeddings, used = trained.embed(crops.store, crops.tracklets, rows, str(crops.folder))
-    return embeddings.dense, used
+    return embeddings.features["dense"], used
 
 
 def _own(queries: Crops, gallery: Crops) -> list[set[int]]:

@@ -140,11 +140,8 @@ def _clips(plan: ArmPlan, opened: Dataset) -> list[ClipDataset]:
             store,
             opened.tracklets,
             trials["splits"][split]["train"],
-            frames=plan.clip.frames,
-            height=plan.image.height,
-            width=plan.image.width,
-            flip=plan.clip.flip,
-            erase=plan.clip.erase,
+            plan.clip,
+            plan.view,
         )
         for split in trials["trials"]
     ]

@@ -35,7 +35,7 @@ from cmmanet.losses import (
     identity_loss,
 )
 from cmmanet.model.attention import log_attention_eq2, refine_eq4
-from cmmanet.training.device import deterministic
+from cmmanet.training.device import Runtime, deterministic
 from cmmanet.training.logbook import Look
 from cmmanet.training.loop import train
 from cmmanet.training.processes import Processes
@@ -115,7 +115,7 @@ def _embedding(device: torch.device) -> Values:
     weights = torch.full((2, len(pixels)), 0.5, device=device)
     sums = torch.zeros(2, 2, network.classifier.in_features, device=device)
     with torch.inference_mode(), deterministic(device):
-        add_frames(sums, network, pixels, owner, weights, precision=torch.float32)
+        add_frames(sums, network, pixels, owner, weights)
     return {"embedding": sums}
 
 
@@ -196,11 +196,13 @@ def _pinned_embedding(device: torch.device) -> Callable[[], object]:
     owner = torch.zeros(len(pixels), dtype=torch.int64, device=device)
     weights = torch.ones(2, len(pixels), device=device)
     sums = torch.zeros(2, 1, network.classifier.in_features, device=device)
+    runtime = Runtime(device, torch.bfloat16, workers=0)
 
     @torch.inference_mode()
     def call() -> None:
         batch = pixels.to(device, non_blocking=True)
-        add_frames(sums, network, batch, owner, weights, precision=torch.bfloat16)
+        with runtime.autocast():
+            add_frames(sums, network, batch, owner, weights)
 
     return call
 

@@ -28,11 +28,8 @@ class Rendered(NamedTuple):
             self.store,
             self.tracklets,
             np.flatnonzero(self.tracklets.role == TRAIN),
-            frames=setting.frames,
-            height=setting.height,
-            width=setting.width,
-            flip=True,
-            erase=0.0,
+            setting.clip,
+            setting.view,
         )
 
 

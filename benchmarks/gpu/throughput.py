@@ -23,11 +23,12 @@ from benchmarks.gpu.record import Job, Record
 from benchmarks.ranking import mars_labels
 from cmmanet.clips.normalise import normalise
 from cmmanet.datasets.tracklets import TRAIN
-from cmmanet.evaluation.embedding import BATCH, embed
+from cmmanet.evaluation.embedding import embed
 from cmmanet.evaluation.folding import for_inference
+from cmmanet.evaluation.frame_batches import BATCH
 from cmmanet.evaluation.ranking import rank
 from cmmanet.evaluation.reranking import reranked_distances
-from cmmanet.training.device import deterministic
+from cmmanet.training.device import Runtime, deterministic
 
 BF16 = torch.bfloat16
 DECODERS = (14, 8, 4)  # the most first: the goal speaks of 14
@@ -81,11 +82,8 @@ def embedding(job: Job, record: Record) -> None:
                 tracklets,
                 rows,
                 chunks=setting.frames,
-                height=setting.height,
-                width=setting.width,
-                device=job.device,
-                precision=BF16,
-                workers=workers,
+                view=setting.view,
+                runtime=Runtime(job.device, BF16, workers),
                 on_frames=lambda done: None,
             )
             seconds = time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""The file that holds a trial's embeddings, tied to the weights and the index they come from."""
+"""The file of a run's embeddings, tied to the weights and the index that they come from."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from cmmanet.params import TEST_FRAMES, TestFrames
 
 
 class Source(NamedTuple):
-    """What embeddings come from, as sha256 of the weights and of what is indexed."""
+    """The origin of embeddings: sha256 of the weights and of the index."""
 
     weights: str
     frames: str
 
 
 class Stored(NamedTuple):
-    """The embeddings float32 [M, D] of the tracklets in `rows`, by test frames.
+    """The content of a file of embeddings.
 
-    `environment` says where they were made.
+    Attributes:
+        features: float32 [M, D], by test frames.
+        rows: of the tracklet table, [M].
+        environment: the machine and versions that computed them, and the cost.
     """
 
     features: dict[TestFrames, Tensor]
@@ -35,26 +38,25 @@ class Stored(NamedTuple):
 
 
 def source_of(weights: str, data: Path) -> Source:
-    """Weights of this sha256, and the index as it is now."""
+    """Return the origin of embeddings by weights of this sha256 on the current index."""
     return Source(weights, hash_file(data / "index.json"))
 
 
 def write_embeddings(
     path: Path,
-    dense: Tensor,
-    chunk_first: Tensor,
+    features: Mapping[TestFrames, Tensor],
     rows: Sequence[int],
     source: Source,
     environment: Mapping[str, Any],
 ) -> None:
-    """Write what `read_embeddings` reads: float32, and the M rows of the tracklet table.
+    """Write the fields of `Stored`, and their origin.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if the file cannot be written.
     """
-    # Values of safetensors' metadata are text.
+    # The metadata of safetensors are text.
     metadata = {**source._asdict(), "environment": json.dumps(environment)}
-    content = {"dense": dense, "chunk_first": chunk_first, "tracklet": torch.tensor(rows)}
+    content = dict[str, Tensor](features.items(), tracklet=torch.tensor(rows))
     try:
         safetensors.torch.save_file(content, path, metadata)
     except safetensors.SafetensorError as error:
@@ -62,7 +64,7 @@ def write_embeddings(
 
 
 def read_embeddings(path: Path, source: Source, stage: str) -> Stored:
-    """Read a file of `write_embeddings`, which `stage` writes.
+    """Read a file that `stage` wrote by `write_embeddings`.
 
     Raises:
         ValueError: if there is none, or it comes from other weights or frames.
@@ -76,5 +78,7 @@ def read_embeddings(path: Path, source: Source, stage: str) -> Stored:
         raise ValueError(f"{path}: no embeddings ({error}); run the stage {stage}") from None
     for name, now in source._asdict().items():
         if metadata.get(name) != now:
-            raise ValueError(f"{path}: of other {name} than are there now; run the stage {stage}")
+            raise ValueError(
+                f"{path}: made from other {name} than the current ones; run the stage {stage}"
+            )
     return Stored(features, rows, json.loads(metadata["environment"]))

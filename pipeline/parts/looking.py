@@ -1,4 +1,4 @@
-"""What the networks of trial 0 look at in a dataset's frames."""
+"""The attention of the networks of trial 0 on chosen frames of a dataset, for figures."""
 
 from __future__ import annotations
 
@@ -7,75 +7,67 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from cmmanet.evaluation.attention.observe import attention_maps
 from cmmanet.evaluation.folding import for_inference
+from cmmanet.evaluation.frame_batches import BATCH, read_pixels
 from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
+from cmmanet.geometry import View
 from cmmanet.model.network import CMMANet
-from cmmanet.params import ArmPlan
 from cmmanet.reporting.figures.heatmaps import Block
-from cmmanet.training.device import choose_device, choose_precision, deterministic
+from cmmanet.training.device import Runtime, choose_runtime, deterministic
 from pipeline.parts import workspace
 from pipeline.parts.dataset import Dataset
 from pipeline.parts.trained import load_trained
 
-_BATCH = 128
-
 
 class _Loaded(NamedTuple):
-    """A network as the stage attention measures it: folded, and in its fast precision."""
+    """A network as the stage attention uses it: folded, and in its fast precision."""
 
-    plan: ArmPlan
     network: CMMANet
-    precision: torch.dtype
+    view: View
+    runtime: Runtime
 
 
 class Looking:
-    """The networks of trial 0 over the frames of one dataset, each loaded once."""
+    """The networks of trial 0 on the frames of one dataset, each loaded once."""
 
     def __init__(self, dataset: str, opened: Dataset) -> None:
         self._dataset = dataset
         self._store: FrameStore = opened.open_frames()
-        self._device = choose_device()
         self._loaded: dict[str, _Loaded] = {}
 
     def stages(self, arm: str) -> list[str]:
-        """The stages that a MAM of the arm stands behind."""
+        """Return the stages of the arm's network that a MAM follows."""
         return list(self._arm(arm).network.mams)
 
     def frames(self, arm: str, rows: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Frames [F, H, W, 3] as the arm's network is shown them."""
-        image = self._arm(arm).plan.image
-        return read_frames(self._store, rows, image.height, image.width)
+        """Read frames [F, H, W, 3] in the size of the arm's network."""
+        return read_frames(self._store, rows, *self._arm(arm).view)
 
     def attention(self, arm: str, stage: str, rows: Sequence[int]) -> npt.NDArray[np.float32]:
-        """The attention [F, K, h, w] of the MAM behind a stage."""
-        _, network, precision = self._arm(arm)
-        place, kind = self.stages(arm).index(stage), self._device.type
+        """Compute the attention [F, K, h, w] of the MAM after a stage."""
+        network, view, runtime = self._arm(arm)
+        place = self.stages(arm).index(stage)
         parts = []
-        with (
-            deterministic(self._device),
-            torch.autocast(kind, precision, enabled=precision != torch.float32),
-        ):
-            for begin in range(0, len(rows), _BATCH):
-                pixels = torch.from_numpy(self.frames(arm, rows[begin : begin + _BATCH]))
-                maps = attention_maps(network, pixels.permute(0, 3, 1, 2))
-                parts.append(maps[place].cpu().numpy())
+        with deterministic(runtime.device), runtime.autocast():
+            for begin in range(0, len(rows), BATCH):
+                pixels = read_pixels(self._store, view, rows[begin : begin + BATCH])
+                parts.append(attention_maps(network, pixels)[place].cpu().numpy())
         return np.concatenate(parts)
 
     def block(self, title: str, arm: str, stage: str, rows: Sequence[int]) -> Block:
-        """What a figure shows of one arm."""
-        image, backbone = self._arm(arm).plan.image, self._arm(arm).network.backbone
-        centres = backbone.cell_centres(image.height, image.width, stage=int(stage))
+        """Return one arm's frames and attention for a figure."""
+        network, view, _ = self._arm(arm)
+        centres = network.backbone.cell_centres(*view, stage=int(stage))
         return Block(title, self.frames(arm, rows), self.attention(arm, stage, rows), centres)
 
     def _arm(self, arm: str) -> _Loaded:
         if arm not in self._loaded:
             folder = workspace.run_folder(self._dataset, arm) / workspace.trial_name(0)
             trained = load_trained(folder)
-            precision = choose_precision(trained.plan.precision, self._device)
-            network = for_inference(trained.network.to(self._device), precision)
-            self._loaded[arm] = _Loaded(trained.plan, network, precision)
+            runtime = choose_runtime(trained.plan.precision)
+            network = for_inference(trained.network.to(runtime.device), runtime.precision)
+            self._loaded[arm] = _Loaded(network, trained.plan.view, runtime)
         return self._loaded[arm]

@@ -3,9 +3,17 @@
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 BackboneName = Literal["resnet18", "resnet50", "mobilenet_v2", "inception_v3"]
+
+
+class View(NamedTuple):
+    """The size that frames are brought to for a network, in pixels."""
+
+    height: int
+    width: int
+
 
 # The smallest image that leaves one row behind Inception's stage 4.
 _INCEPTION_MIN = 75

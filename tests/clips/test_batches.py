@@ -14,17 +14,20 @@ from cmmanet.clips.batches import (
     epoch_batches,
     short_tracklets,
 )
-from cmmanet.clips.sampling import chunk_first
+from cmmanet.clips.sampling import Interval, RandomInterval, Restricted, chunk_first
+
+SAMPLER = RandomInterval(8, "epoch", "any")
+PER_CLIP = RandomInterval(8, "clip", "any")
 
 
 def plan(pids, **changes):
-    options = {"identities": 3, "clips": 2, "max_interval": 8, "seed": 0, "epoch": 0}
+    options = {"identities": 3, "clips": 2, "sampler": SAMPLER, "seed": 0, "epoch": 0}
     return epoch_batches(pids, **(options | changes))
 
 
 @st.composite
 def splits(draw):
-    """Pids of a training split, and how many of them a batch wants."""
+    """Pids of a training split, and how many of them a batch needs."""
     tracklets = draw(st.lists(st.integers(1, 9), min_size=1, max_size=12))
     pids = [10 * identity for identity, count in enumerate(tracklets) for _ in range(count)]
     draw(st.randoms(use_true_random=False)).shuffle(pids)
@@ -52,8 +55,8 @@ def test_batches(split, clips, seed, epoch):
             repeated += clips - len(rows)
     assert result.repeated_clips == repeated
     requests = [request for batch in result.batches for request in batch]
-    assert {request.interval for request in requests} == {result.interval}
-    assert 1 <= result.interval <= 8
+    assert {request.sampler for request in requests} == {Interval(result.statistics["interval"])}
+    assert 1 <= result.statistics["interval"] <= 8
     assert all(0 <= request.seed < 2**63 for request in requests)
     assert len({request.seed for request in requests}) == len(requests)
 
@@ -89,32 +92,30 @@ def test_pure_function_of_seed_and_epoch():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_both_samplers_see_the_same_tracklets():
+@pytest.mark.parametrize(
+    "sampler",
+    [Restricted(), RandomInterval(8, "clip", "any"), RandomInterval(8, "epoch", "literal")],
+)
+def test_every_sampler_sees_the_same_tracklets_seeds_and_flips(sampler):
     pids = [pid for pid in range(8) for _ in range(5)]
-    ris, other = plan(pids), plan(pids, max_interval=None)
-    assert other.interval is None
-    without = [[ClipRequest(r.tracklet, None, r.seed) for r in batch] for batch in ris.batches]
-    assert other.batches == without
-    for request, twin in zip(ris.batches[0], without[0], strict=True):
-        assert clip_draw(request, 40, 6)[1] == clip_draw(twin, 40, 6)[1]
-
-
-def test_an_interval_for_each_clip_leaves_all_else_as_it_was():
-    pids = [pid for pid in range(8) for _ in range(5)]
-    an_epoch, a_clip = plan(pids), plan(pids, interval_per_clip=True)
-    assert a_clip.interval is None and a_clip.repeated_clips == an_epoch.repeated_clips
-    assert a_clip == plan(pids, interval_per_clip=True)
-    for batch, others in zip(a_clip.batches, an_epoch.batches, strict=True):
-        for request, other in zip(batch, others, strict=True):
-            assert (request.tracklet, request.seed) == (other.tracklet, other.seed)
-            assert clip_draw(request, 90, 6)[1] == clip_draw(other, 90, 6)[1]
-            assert (clip_draw(request, 90, 6)[0].diff() == request.interval).all()
+    expected, other = plan(pids), plan(pids, sampler=sampler)
+    assert other.repeated_clips == expected.repeated_clips
+    assert other == plan(pids, sampler=sampler)
+    differ = 0
+    for batch, others in zip(expected.batches, other.batches, strict=True):
+        for request, twin in zip(batch, others, strict=True):
+            assert (request.tracklet, request.seed) == (twin.tracklet, twin.seed)
+            positions, flip = clip_draw(request, 90, 6)
+            others_positions, others_flip = clip_draw(twin, 90, 6)
+            assert flip == others_flip
+            differ += not torch.equal(positions, others_positions)
+    assert differ
 
 
 def test_an_interval_for_each_clip_is_uniform():
     pids = [pid for pid in range(50) for _ in range(32)]
-    batches = plan(pids, interval_per_clip=True).batches
-    drawn = [[request.interval for request in batch] for batch in batches]
+    batches = plan(pids, sampler=PER_CLIP).batches
+    drawn = [[request.sampler.interval for request in batch] for batch in batches]
     counts = Counter(interval for batch in drawn for interval in batch)
     assert set(counts) == set(range(1, 9))
     expected = sum(counts.values()) / 8
@@ -125,74 +126,58 @@ def test_an_interval_for_each_clip_is_uniform():
     alike = sum(a == b for a, b in pairs) / len(pairs)
     assert abs(alike - 1 / 8) < 4 * (7 / 64 / len(pairs)) ** 0.5
     assert drawn != [
-        [request.interval for request in batch]
-        for batch in plan(pids, interval_per_clip=True, epoch=1).batches
+        [request.sampler.interval for request in batch]
+        for batch in plan(pids, sampler=PER_CLIP, epoch=1).batches
     ]
-
-
-def test_literal_starts_change_nothing_but_the_positions():
-    pids = [pid for pid in range(8) for _ in range(5)]
-    any_start, literal = plan(pids), plan(pids, literal=True)
-    assert literal.interval == any_start.interval
-    for batch, others in zip(literal.batches, any_start.batches, strict=True):
-        assert batch == [ClipRequest(r.tracklet, r.interval, r.seed, literal=True) for r in others]
-    request, other = literal.batches[0][0], any_start.batches[0][0]
-    firsts = set()
-    for seed in range(200):
-        positions, flip = clip_draw(ClipRequest(0, 3, seed, literal=True), 24, 6)
-        assert (positions.diff() == 3).all()
-        assert flip == clip_draw(ClipRequest(0, 3, seed), 24, 6)[1]
-        firsts.add(int(positions[0]))
-    assert firsts == set(range(3, 9)), "never the first g frames"
-    assert clip_draw(request, 200, 6)[1] == clip_draw(other, 200, 6)[1]
 
 
 def test_draws_are_those_that_runs_were_trained_with():
     epoch = plan([5, 5, 5, 7, 7, 9, 9, 9, 9, 11], identities=2, seed=3, epoch=2)
-    assert (epoch.interval, epoch.repeated_clips) == (2, 1)
+    assert (epoch.statistics, epoch.repeated_clips) == ({"interval": 2}, 1)
     assert epoch.batches[0] == [
-        ClipRequest(2, 2, 419198555035879959),
-        ClipRequest(0, 2, 4227372438631768215),
-        ClipRequest(4, 2, 2933985733775153982),
-        ClipRequest(3, 2, 277086008673450723),
+        ClipRequest(2, 419198555035879959, Interval(2)),
+        ClipRequest(0, 4227372438631768215, Interval(2)),
+        ClipRequest(4, 2933985733775153982, Interval(2)),
+        ClipRequest(3, 277086008673450723, Interval(2)),
     ]
-    assert epoch.batches[2][3] == ClipRequest(8, 2, 2500260775363711936)
+    assert epoch.batches[2][3] == ClipRequest(8, 2500260775363711936, Interval(2))
     drawn = [clip_draw(request, 40, 6) for request in epoch.batches[0]]
     assert [flip for _, flip in drawn] == [True, False, True, True]
     assert [int(positions[0]) for positions, _ in drawn] == [5, 28, 25, 1]
-    without, flip = clip_draw(ClipRequest(2, None, 419198555035879959), 40, 6)
+    without, flip = clip_draw(ClipRequest(2, 419198555035879959, Restricted()), 40, 6)
     assert (without.tolist(), flip) == ([3, 6, 17, 20, 30, 37], True)
     short, _ = clip_draw(epoch.batches[0][1], 9, 6)
     assert short.tolist() == [2, 3, 4, 5, 6, 7]
 
 
 def test_interval_is_drawn_for_each_epoch():
-    intervals = Counter(plan([1, 2, 3], epoch=epoch).interval for epoch in range(200))
-    assert set(intervals) == set(range(1, 9))
+    intervals = {plan([1, 2, 3], epoch=epoch).statistics["interval"] for epoch in range(200)}
+    assert intervals == set(range(1, 9))
 
 
 @given(
     st.integers(0, 2**63 - 1),
-    st.none() | st.integers(1, 8),
+    st.just(Restricted()) | st.integers(1, 8).map(Interval),
     st.integers(1, 200),
     st.integers(1, 8),
 )
-def test_clip_draw_is_a_pure_function_of_the_request(seed, interval, length, frames):
-    request = ClipRequest(0, interval, seed)
+def test_clip_draw_is_a_pure_function_of_the_request(seed, sampler, length, frames):
+    request = ClipRequest(0, seed, sampler)
     drawn, flip = clip_draw(request, length, frames)
     assert (drawn.dtype, drawn.shape) == (torch.int64, (frames,))
     assert 0 <= drawn.min() <= drawn.max() < length
     again, same_flip = clip_draw(request, length, frames)
     assert torch.equal(drawn, again)
     assert flip is same_flip
-    if interval is None:
+    if sampler == Restricted():
         assert (drawn >= chunk_first(length, frames)).all()
-    elif length > (frames - 1) * interval:
-        assert (drawn.diff() == interval).all()
+    elif length > (frames - 1) * sampler.interval:
+        assert (drawn.diff() == sampler.interval).all()
 
 
 def test_the_clips_of_an_epoch_differ():
-    batches = plan([pid for pid in range(50) for _ in range(20)], max_interval=1).batches
+    every_frame = RandomInterval(1, "epoch", "any")
+    batches = plan([pid for pid in range(50) for _ in range(20)], sampler=every_frame).batches
     draws = [clip_draw(request, 15, 6) for batch in batches for request in batch]
     starts = Counter(int(drawn[0]) for drawn, _ in draws)
     expected = len(draws) / 10
@@ -211,17 +196,13 @@ def test_short_tracklets(as_array):
     [
         (
             {"identities": 16},
-            r"batch wants 16 identities, the training split has 4: "
+            r"a batch needs 16 identities, the training split has 4: "
             r"lower recipes\.<recipe>\.batch\.identities",
         ),
-        ({"pids": []}, "batch wants 3 identities, the training split has 0"),
+        ({"pids": []}, "a batch needs 3 identities, the training split has 0"),
         ({"identities": 0}, "identities and clips must be at least 1, not 0 and 2"),
         ({"clips": 0}, "identities and clips must be at least 1, not 3 and 0"),
-        ({"max_interval": 0}, "max_interval must be at least 1, not 0"),
-        (
-            {"max_interval": 0, "interval_per_clip": True},
-            "max_interval must be at least 1, not 0",
-        ),
+        ({"sampler": RandomInterval(0, "epoch", "any")}, "max_interval must be at least 1, not 0"),
         ({"seed": -1}, "non-negative"),
     ],
 )

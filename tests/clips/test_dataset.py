@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,16 @@ from cmmanet.clips.batches import ClipRequest, clip_draw, epoch_batches
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.clips.erasing import erasure_draw
 from cmmanet.clips.normalise import MEAN, STD, normalise
+from cmmanet.clips.sampling import Interval, RandomInterval, Restricted
 from cmmanet.datasets import mars
 from cmmanet.datasets.tracklets import Tracklets
 from cmmanet.frames.archive import FrameStore, list_members
 from cmmanet.frames.decode import decode
 from cmmanet.frames.index import build_index, load_tracklets, open_store
+from cmmanet.geometry import View
+from cmmanet.params.recipe import Clip
+
+VIEW = View(48, 24)
 
 
 @pytest.fixture
@@ -26,29 +32,21 @@ def index(write_mars: Callable[..., Path], tmp_path: Path) -> tuple[FrameStore, 
 
 
 def dataset_of(
-    index: tuple[FrameStore, Tracklets],
-    *,
-    frames: int = 3,
-    flip: bool = True,
-    erase: float = 0.0,
+    index: tuple[FrameStore, Tracklets], *, flip: bool = True, erase: float = 0.0
 ) -> ClipDataset:
     store, tracklets = index
-    return ClipDataset(
-        store,
-        tracklets,
-        np.flatnonzero(tracklets.role == "train"),
-        frames=frames,
-        height=48,
-        width=24,
-        flip=flip,
-        erase=erase,
-    )
+    clip = Clip(frames=3, flip=flip, erase=erase)
+    return ClipDataset(store, tracklets, np.flatnonzero(tracklets.role == "train"), clip, VIEW)
 
 
 def test_a_clip_is_the_frames_its_request_draws(index: tuple[FrameStore, Tracklets]) -> None:
     store, tracklets = index
     dataset = dataset_of(index)
-    requests = [ClipRequest(t, g, seed) for t, g, seed in ((1, 2, 0), (3, None, 6), (2, 4, 8))]
+    requests = [
+        ClipRequest(1, 0, Interval(2)),
+        ClipRequest(3, 6, Restricted()),
+        ClipRequest(2, 8, Interval(4)),
+    ]
     batch = dataset.__getitems__(requests)
     assert batch.clips.shape == (3, 3, 3, 48, 24) and batch.clips.dtype == torch.uint8
     assert batch.labels.tolist() == [0, 1, 1]
@@ -65,7 +63,7 @@ def test_a_clip_is_the_frames_its_request_draws(index: tuple[FrameStore, Trackle
 
 
 def test_flip_off_mirrors_nothing(index: tuple[FrameStore, Tracklets]) -> None:
-    requests = [ClipRequest(1, 1, seed) for seed in range(8)]
+    requests = [ClipRequest(1, seed, Interval(1)) for seed in range(8)]
     mirrored = dataset_of(index).__getitems__(requests).clips
     plain = dataset_of(index, flip=False).__getitems__(requests).clips
     flips = torch.tensor([clip_draw(r, 5, 3)[1] for r in requests])
@@ -74,7 +72,7 @@ def test_flip_off_mirrors_nothing(index: tuple[FrameStore, Tracklets]) -> None:
 
 
 def test_frames_are_channels_last_in_memory(index: tuple[FrameStore, Tracklets]) -> None:
-    clips = dataset_of(index).__getitems__([ClipRequest(0, 1, 0)]).clips
+    clips = dataset_of(index).__getitems__([ClipRequest(0, 0, Interval(1))]).clips
     frames = normalise(clips).flatten(0, 1)
     assert frames.is_contiguous(memory_format=torch.channels_last)
 
@@ -82,14 +80,14 @@ def test_frames_are_channels_last_in_memory(index: tuple[FrameStore, Tracklets])
 def test_erased_pixels_are_the_mean_in_all_frames_and_no_other_pixel_changes(
     index: tuple[FrameStore, Tracklets],
 ) -> None:
-    requests = [ClipRequest(1, 1, seed) for seed in range(16)]
+    requests = [ClipRequest(1, seed, Interval(1)) for seed in range(16)]
     plain = dataset_of(index).__getitems__(requests)
     erased = dataset_of(index, erase=0.5).__getitems__(requests)
     assert torch.equal(plain.labels, erased.labels)
     hit = 0
     for request, before, after in zip(requests, plain.clips, erased.clips, strict=True):
         expected = before.clone()
-        if (rectangle := erasure_draw(request, 48, 24, 0.5)) is not None:
+        if (rectangle := erasure_draw(request, VIEW, 0.5)) is not None:
             hit += 1
             for frame in expected:
                 for y in range(rectangle.top, rectangle.top + rectangle.height):
@@ -103,24 +101,24 @@ def test_erased_pixels_are_the_mean_in_all_frames_and_no_other_pixel_changes(
     )
 
 
-@pytest.mark.parametrize(("erase", "per_clip"), [(0.0, False), (0.5, False), (0.0, True)])
+@pytest.mark.parametrize(
+    ("erase", "sampler"),
+    [
+        (0.0, RandomInterval(3, "epoch", "any")),
+        (0.5, Restricted()),
+        (0.0, RandomInterval(3, "clip", "literal")),
+    ],
+)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_clips_do_not_depend_on_workers(
-    index: tuple[FrameStore, Tracklets], workers: int, erase: float, per_clip: bool
+    index: tuple[FrameStore, Tracklets], workers: int, erase: float, sampler: Any
 ) -> None:
     dataset = dataset_of(index, erase=erase)
     batches = [
         batch
         for epoch in range(4)
         for batch in epoch_batches(
-            dataset.pid,
-            identities=2,
-            clips=2,
-            max_interval=3,
-            seed=0,
-            epoch=epoch,
-            interval_per_clip=per_clip,
-            literal=per_clip,
+            dataset.pid, identities=2, clips=2, sampler=sampler, seed=0, epoch=epoch
         ).batches
     ]
     read = [

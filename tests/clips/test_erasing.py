@@ -8,14 +8,16 @@ from hypothesis import strategies as st
 
 from cmmanet.clips.batches import ClipRequest, clip_draw
 from cmmanet.clips.erasing import erasure_draw
+from cmmanet.clips.sampling import Interval, Restricted
+from cmmanet.geometry import View
 
-HEIGHT, WIDTH = 256, 128
+VIEW = View(256, 128)
 SEEDS = range(4000)
 
 
-def draws(probability, height=HEIGHT, width=WIDTH):
-    requests = (ClipRequest(0, 1, seed) for seed in SEEDS)
-    return [erasure_draw(request, height, width, probability) for request in requests]
+def draws(probability, view=VIEW):
+    requests = (ClipRequest(0, seed, Interval(1)) for seed in SEEDS)
+    return [erasure_draw(request, view, probability) for request in requests]
 
 
 def naive_erasing(random, height, width):
@@ -41,7 +43,7 @@ def naive_erasing(random, height, width):
     width=st.integers(1, 300),
 )
 def test_erased_is_always_inside_the_frame(seed, height, width):
-    erased = erasure_draw(ClipRequest(0, 1, seed), height, width, 1.0)
+    erased = erasure_draw(ClipRequest(0, seed, Interval(1)), View(height, width), 1.0)
     if erased is not None:
         assert erased.height >= 1 and erased.width >= 1
         assert erased.top >= 0 and erased.top + erased.height <= height
@@ -52,7 +54,7 @@ def test_area_and_aspect_are_in_the_papers_ranges_and_fill_them():
     erased = draws(1.0)
     # Next to no try fails a hundred times.
     assert all(erased)
-    areas = np.array([e.height * e.width / (HEIGHT * WIDTH) for e in erased])
+    areas = np.array([e.height * e.width / (VIEW.height * VIEW.width) for e in erased])
     aspects = np.array([e.height / e.width for e in erased])
     # Sides are rounded to pixels.
     assert areas.min() >= 0.02 * 0.97 and areas.max() <= 0.4 * 1.03
@@ -73,7 +75,7 @@ def test_every_pixel_is_erased_as_often_as_by_a_naive_loop():
     random = np.random.default_rng(5)
     naive = np.mean([naive_erasing(random, height, width) for _ in range(repeats)], axis=0)
     ours = np.zeros((height, width))
-    for erased in draws(1.0, height, width):
+    for erased in draws(1.0, View(height, width)):
         if erased is not None:
             rows = slice(erased.top, erased.top + erased.height)
             ours[rows, erased.left : erased.left + erased.width] += 1 / len(SEEDS)
@@ -90,7 +92,7 @@ def test_erasing_is_decided_by_the_requests_seed_alone():
     torch.manual_seed(2)
     assert draws(0.5) == first
     # Neither the tracklet nor the sampler, and who is erased at 0.2 is so at 0.5.
-    assert erasure_draw(ClipRequest(7, None, 11), HEIGHT, WIDTH, 0.5) == first[11]
+    assert erasure_draw(ClipRequest(7, 11, Restricted()), VIEW, 0.5) == first[11]
     for rarely, often in zip(draws(0.2), first, strict=True):
         assert rarely is None or rarely == often
     assert len(set(first)) > 1000
@@ -98,7 +100,7 @@ def test_erasing_is_decided_by_the_requests_seed_alone():
 
 def test_erasing_and_flips_are_independent():
     pairs = [
-        (clip_draw(ClipRequest(0, 1, seed), 20, 6)[1], erased is not None)
+        (clip_draw(ClipRequest(0, seed, Interval(1)), 20, 6)[1], erased is not None)
         for seed, erased in zip(SEEDS, draws(0.5), strict=True)
     ]
     shares = [pairs.count((flip, erased)) / len(pairs) for flip in (0, 1) for erased in (0, 1)]
@@ -108,10 +110,10 @@ def test_erasing_and_flips_are_independent():
 @pytest.mark.parametrize("sizes", [(0, 8), (8, 0)])
 def test_a_frame_has_pixels(sizes):
     with pytest.raises(ValueError, match="at least 1"):
-        erasure_draw(ClipRequest(0, 1, 0), *sizes, 0.5)
+        erasure_draw(ClipRequest(0, 0, Interval(1)), View(*sizes), 0.5)
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1, math.nan])
 def test_a_probability_is_one(probability):
     with pytest.raises(ValueError, match="between 0 and 1"):
-        erasure_draw(ClipRequest(0, 1, 0), 8, 8, probability)
+        erasure_draw(ClipRequest(0, 0, Interval(1)), View(8, 8), probability)

@@ -1,17 +1,25 @@
+from dataclasses import fields
+from itertools import islice
+from typing import get_args
 from unittest.mock import patch
 
 import pytest
 import torch
+from conftest import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cmmanet.clips.sampling import (
+    SAMPLERS,
+    Interval,
+    RandomInterval,
+    Restricted,
     chunk_first,
     dense,
-    draw_interval,
-    random_interval,
-    restricted,
+    make_sampler,
 )
+from cmmanet.params import load_params
+from cmmanet.params.sections import Sampler as SamplerSection
 
 LENGTHS, FRAMES, INTERVALS = st.integers(1, 1000), st.integers(1, 12), st.integers(1, 10)
 SEEDS = st.integers(0, 2**63 - 1)
@@ -19,6 +27,14 @@ SEEDS = st.integers(0, 2**63 - 1)
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def random_interval(length, frames, interval, generator, *, literal=False):
+    return Interval(interval, literal).positions(length, frames, generator)
+
+
+def restricted(length, frames, generator):
+    return Restricted().positions(length, frames, generator)
 
 
 def assert_uniform(counts):
@@ -164,11 +180,28 @@ def test_dense(length):
     assert dense(length).tolist() == list(range(length))
 
 
-def test_draw_interval_is_uniform():
+def test_the_interval_is_uniform_over_epochs_and_over_clips():
     generator = seeded()
-    drawn = [draw_interval(8, generator) for _ in range(800)]
-    assert set(drawn) == set(range(1, 9))
-    assert_uniform([drawn.count(g) for g in range(1, 9)])
+    of_epochs = [RandomInterval(8, "epoch", "any").for_epoch(generator) for _ in range(800)]
+    a_clip = RandomInterval(8, "clip", "literal").for_epoch(generator)
+    for clips in ([next(clips) for clips, _ in of_epochs], list(islice(a_clip.clips, 800))):
+        drawn = [clip.interval for clip in clips]
+        assert set(drawn) == set(range(1, 9))
+        assert_uniform([drawn.count(g) for g in range(1, 9)])
+    for clips, statistics in of_epochs:
+        assert {next(clips) for _ in range(3)} == {Interval(statistics["interval"])}
+    assert a_clip.statistics == {} and next(a_clip.clips).literal
+
+
+def test_parameters_describe_every_sampler():
+    sections = get_args(get_args(SamplerSection)[0])
+    kinds = [get_args(section.model_fields["kind"].annotation)[0] for section in sections]
+    assert kinds == list(SAMPLERS)
+    for kind, section in zip(kinds, sections, strict=True):
+        settings = {field.name for field in fields(SAMPLERS[kind])}
+        assert section.model_fields.keys() == settings | {"kind"}
+    committed = load_params(REPOSITORY / "params.yaml").samplers["random_interval"]
+    assert make_sampler(**vars(committed)) == RandomInterval(8, "epoch", "any")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +215,10 @@ def test_draw_interval_is_uniform():
         (lambda: chunk_first(0, 6), "length and frames"),
         (lambda: chunk_first(5, 0), "length and frames"),
         (lambda: dense(0), "length and frames"),
-        (lambda: draw_interval(0, seeded()), "max_interval must be at least 1, not 0"),
+        (
+            lambda: RandomInterval(0, "clip", "any").for_epoch(seeded()),
+            "max_interval must be at least 1, not 0",
+        ),
     ],
 )
 def test_errors(call, message):

@@ -13,12 +13,16 @@ from cmmanet.clips.normalise import normalise
 from cmmanet.clips.sampling import chunk_first
 from cmmanet.datasets import mars
 from cmmanet.datasets.tracklets import Tracklets
-from cmmanet.evaluation import embedding
+from cmmanet.evaluation import frame_batches
 from cmmanet.evaluation.embedding import embed
 from cmmanet.frames.archive import FrameStore, list_members
 from cmmanet.frames.decode import read_frames
 from cmmanet.frames.index import build_index, load_tracklets, open_store
+from cmmanet.geometry import View
 from cmmanet.model.network import CMMANet
+from cmmanet.training.device import Runtime
+
+RUNTIME = Runtime(torch.device("cpu"), torch.float32, workers=0)
 
 
 @pytest.mark.parametrize("neck", ["none", "bnneck"])
@@ -40,7 +44,7 @@ def test_both_modes_are_means_of_the_clip_network(
     if neck == "bnneck":
         network.neck.running_mean.uniform_(0.5, 2)
         network.neck.running_var.uniform_(0.5, 2)
-    monkeypatch.setattr(embedding, "BATCH", batch)
+    monkeypatch.setattr(frame_batches, "BATCH", batch)
     rows, seen = [9, 4, 6], []
     embeddings = embed(
         network,
@@ -48,19 +52,16 @@ def test_both_modes_are_means_of_the_clip_network(
         tracklets,
         rows,
         chunks=3,
-        height=64,
-        width=32,
-        device=torch.device("cpu"),
-        precision=torch.float32,
-        workers=workers,
+        view=View(64, 32),
+        runtime=Runtime(torch.device("cpu"), torch.float32, workers),
         on_frames=seen.append,
     )
     assert seen[-1] == 3 + 2 + 4
     for position, row in enumerate(rows):
         first, length = int(tracklets.first[row]), int(tracklets.length[row])
         for features, positions in (
-            (embeddings.dense, torch.arange(length)),
-            (embeddings.chunk_first, chunk_first(length, 3)),
+            (embeddings.features["dense"], torch.arange(length)),
+            (embeddings.features["chunk_first"], chunk_first(length, 3)),
         ):
             pixels = read_frames(store, (first + positions).tolist(), 64, 32)
             clip = normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2))[None]
@@ -79,7 +80,7 @@ def painted(store: object, rows: list[int], height: int, width: int) -> np.ndarr
 
 @pytest.mark.parametrize("frames", [129, 128])
 def test_no_batch_is_left_with_a_few_frames(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "read_frames", painted)
+    monkeypatch.setattr(frame_batches, "read_frames", painted)
     torch.manual_seed(0)
     network = CMMANet("resnet18", 2, mam_after=(), submodules=2, hidden=4).eval()
     # The batches' bound lies within the second tracklet.
@@ -94,11 +95,8 @@ def test_no_batch_is_left_with_a_few_frames(frames: int, monkeypatch: pytest.Mon
         tracklets,
         [0, 1, 2],
         chunks=4,
-        height=32,
-        width=32,
-        device=torch.device("cpu"),
-        precision=torch.float32,
-        workers=0,
+        view=View(32, 32),
+        runtime=RUNTIME,
         on_frames=told.append,
     )
     assert told == {129: [64, 129], 128: [128]}[frames]
@@ -109,23 +107,18 @@ def test_no_batch_is_left_with_a_few_frames(frames: int, monkeypatch: pytest.Mon
             with torch.no_grad():
                 features.append(network.frame_features(normalise(pixels))[0])
         chosen = [features[int(place)] for place in chunk_first(int(length[row]), 4)]
-        for found, expected in ((embeddings.dense, features), (embeddings.chunk_first, chosen)):
+        for frames_used, expected in (("dense", features), ("chunk_first", chosen)):
             mean = torch.stack(expected).double().mean(0).float()
-            torch.testing.assert_close(found[row], mean, rtol=1e-4, atol=1e-5)
+            embedded = embeddings.features[frames_used][row]
+            torch.testing.assert_close(embedded, mean, rtol=1e-4, atol=1e-5)
 
 
 @given(st.integers(1, 2000), st.integers(1, 200))
 def test_batches_are_of_one_size_but_for_a_frame(frames: int, most: int) -> None:
     rows = list(range(7, 7 + frames))
-
-    def names(store: object, rows: list[int], height: int, width: int) -> np.ndarray:
-        return np.array(rows).reshape(-1, 1, 1, 1)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedding, "BATCH", most)
-        patch.setattr(embedding, "read_frames", names)
-        batches = embedding._Frames(cast(FrameStore, None), rows, 1, 1)
-        read = [batches[number].flatten().tolist() for number in range(len(batches))]
+        patch.setattr(frame_batches, "BATCH", most)
+        read = list(frame_batches.frame_batches(rows, list, RUNTIME))
     assert [row for batch in read for row in batch] == rows
     sizes = [len(batch) for batch in read]
     assert max(sizes) <= most and max(sizes) - min(sizes) <= 1

@@ -6,6 +6,8 @@ from params.edited import PARAMS, changed
 
 from cmmanet.params import ParamsError, load_params
 
+RESTRICTED = {"cmmanet-restricted": {"sampler": "restricted"}}
+
 
 def check_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     """That the change is refused in one line, which begins so."""
@@ -26,14 +28,32 @@ def check_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None
             {"datasets": ["duke"]},
             "input should be 'synthetic', 'mars', 'ilids-vid' or 'prid2011', got 'duke'",
         ),
-        ({"datasets": ["mars", "mars"]}, "'mars' stands there twice"),
-        ({"arms": ["x", "cmmanet-random_interval"]}, "arms: 'x' is neither a variant"),
+        ({"datasets": ["mars", "mars"]}, "'mars' is listed twice"),
+        ({"arms": ["x", "cmmanet-random_interval"]}, "arms: 'x' is not a variant"),
         ({"arms": ["baseline"]}, "makes 'cmmanet-random_interval' the headline"),
         ({"arms": ["data", "cmmanet-random_interval"]}, "'data' is the name of a plan file"),
         ({"variants__a/b": {}}, "names are of"),
         ({"variants__baseline": {"model": {"k": 1}}}, "baseline over recipes.demo: model.k"),
         ({"variants__unused": {"modle": {}}}, "variants.unused over recipes.demo: modle: unknown"),
-        ({"variants__baseline": {"seed": 1}}, "variants.baseline.seed: not a key of a recipe"),
+        (
+            {"variants__baseline": {"seed": 1}},
+            "variants.baseline.seed: not a key of a recipe, nor `sampler`",
+        ),
+        ({"variants__x": {"sampler": "y"}}, "x.sampler: 'y' is not one of random_interval, res"),
+        ({"variants__x": {"sampler": ["restricted"]}}, "variants.x.sampler: .* is not one of"),
+        ({"variants__x": {"sampling": {"draw": "clip"}}}, "x.sampling: not a key of a recipe"),
+        (
+            {"samplers": {"restricted": {"kind": "restricted"}}},
+            "variants.baseline.sampler: 'random_interval' is not one of restricted",
+        ),
+        (
+            {"variants__cmmanet-random_interval": {"sampler": "restricted"}},
+            "variants.cmmanet-random_interval.sampler: 'restricted' is not the sampler in its name",
+        ),
+        (
+            {"arms": ["cmmanet-restricted"], "sampler": "restricted", "variants": RESTRICTED},
+            "readings: 'cmmanet-random_interval', which they change, is not a variant",
+        ),
         (
             {"data__mars__recipe": "papr"},
             "data.mars.recipe: 'papr' is not one of demo, paper, s",
@@ -141,7 +161,7 @@ def check_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None
                 "datasets": ["synthetic", "mars"],
                 "cross": [{"source": "synthetic", "target": "mars"}] * 2,
             },
-            "cross: synthetic to mars stands there twice",
+            "cross: synthetic to mars is listed twice",
         ),
         ({"occlusion": [0.0, 1.5]}, "occlusion.1: .* less than or equal to 1, got 1.5"),
         ({"occlusion": [-0.1, 0.5]}, "occlusion.0: .* greater than or equal to 0, got -0.1"),
@@ -248,10 +268,10 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         ),
         # Names.
         ({"foo": 1}, "foo: unknown key"),
-        ({"arms": ["cmmanet-random_interval"] * 2}, "arms: 'cmmanet-random_interval' stands there"),
+        ({"arms": ["cmmanet-random_interval"] * 2}, "arms: 'cmmanet-random_interval' is listed"),
         (
             {"arms": ["basline", "cmmanet-random_interval"]},
-            "arms: 'basline' is neither a variant (baseline, cmmanet, multi_mam, ",
+            "arms: 'basline' is not a variant (baseline, cmmanet-random_interval, cmmanet-restr",
         ),
         (
             {"datasets": ["x"]},

@@ -32,7 +32,10 @@ def test_committed_file_is_valid_and_a_variant_changes_only_what_it_names() -> N
         assert plan.losses.diversity == 0.1
         assert plan.optimiser == full.optimiser and plan.schedule == full.schedule
         assert plan.sampler == "random_interval"
-    assert resolve_arm(params, "mars", "cmmanet-restricted").sampling.kind == "restricted"
+    restricted = resolve_arm(params, "mars", "cmmanet-restricted")
+    assert restricted.sampling.kind == "restricted"
+    own = {"arm", "variant", "sampler", "sampling"}
+    assert restricted.model_dump(exclude=own) == full.model_dump(exclude=own)
 
 
 @pytest.mark.parametrize("recipe", ["paper", "strong"])
@@ -41,7 +44,7 @@ def test_every_arm_of_every_dataset_is_valid_under_the_recipe(tmp_path: Path, re
     own = {f"data__{dataset}__recipe": recipe for dataset in datasets}
     params = load_params(changed(tmp_path, datasets=datasets, **own))
     for dataset in datasets:
-        for arm in (*params.arms, *params.variants):
+        for arm in params.variants:
             plan = resolve_arm(params, dataset, arm)
             assert plan.recipe == recipe and plan.dataset == dataset
             assert plan.model.neck == {"paper": "none", "strong": "bnneck"}[recipe]
@@ -75,8 +78,8 @@ def test_changed_sampler_changes_only_the_report_plan(tmp_path: Path) -> None:
 
 def test_readings_of_random_interval_sampling_stand_side_by_side(tmp_path: Path) -> None:
     own = {"kind": "random_interval", "max_interval": 8, "draw": "clip", "start": "literal"}
-    arms = [*PARAMS["arms"], "cmmanet-other"]
-    params = load_params(changed(tmp_path, arms=arms, samplers__other=own))
+    variants = {"variants__cmmanet-other": {"sampler": "other"}}
+    params = load_params(changed(tmp_path, samplers__other=own, **variants))
     assert resolve_arm(params, "mars", "cmmanet-other").sampling.model_dump() == own
     paper = resolve_arm(params, "mars", "cmmanet-random_interval").sampling
     assert paper.model_dump() == {**own, "draw": "epoch", "start": "any"}
@@ -122,7 +125,7 @@ def test_a_reading_changes_what_it_says_and_nothing_else(
         assert {key: values[key] for key in says} == says
         assert (plan.arm, plan.variant, plan.sampler) == (
             f"reading-{name}",
-            "cmmanet",
+            "cmmanet-random_interval",
             "random_interval",
         )
 

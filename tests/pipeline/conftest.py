@@ -14,9 +14,10 @@ import yaml
 from conftest import REPOSITORY, split_matrix
 
 from cmmanet.params import ArmPlan
+from cmmanet.training import device
 from cmmanet.training.build import build_network
 from pipeline import evaluate, fetch, index, plan, split
-from pipeline.parts import trained, workspace
+from pipeline.parts import workspace
 
 ARMS = ("multi_mam", "cmmanet-random_interval")
 PEOPLE = 2  # that every network has learnt to tell apart, as it were
@@ -35,7 +36,7 @@ def project(
     monkeypatch.chdir(work)
     monkeypatch.setenv("CMMANET_DATA", str(tmp_path / "raw"))
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.setattr(trained, "default_workers", lambda: 0)
+    monkeypatch.setattr(device, "default_workers", lambda: 0)
     write_mars(folder="raw/mars")
     write_two_camera(
         "ilids-vid",

@@ -43,7 +43,6 @@ RENDER = {
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "default_workers", lambda: 0)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
 
 

@@ -83,12 +83,14 @@ def test_networks_or_frames_that_changed_since_are_noticed(
     evaluated("mars", "multi_mam")
     result = workspace.result_file("mars", "multi_mam").read_bytes()
     draw_runs("mars", "multi_mam", [0, 2])
-    with pytest.raises(ValueError, match=r"trial-01\.safetensors: of other weights .* embed mars"):
+    with pytest.raises(
+        ValueError, match=r"trial-01\.safetensors: made from other weights .* embed mars"
+    ):
         evaluate.main("mars", "multi_mam")
     draw_runs("mars", "multi_mam", [0, 1])
     index = project / "data/mars/index.json"
     index.write_text(index.read_text() + "\n")
-    with pytest.raises(ValueError, match=r"trial-00\.safetensors: of other frames than are there"):
+    with pytest.raises(ValueError, match=r"trial-00\.safetensors: made from other frames"):
         evaluate.main("mars", "multi_mam")
     assert workspace.result_file("mars", "multi_mam").read_bytes() == result
 

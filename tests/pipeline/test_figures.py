@@ -22,7 +22,7 @@ from cmmanet.evaluation.attention.observe import attention_maps
 from cmmanet.evaluation.folding import for_inference
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.frames.decode import read_frames
-from cmmanet.training.device import choose_device, choose_precision
+from cmmanet.training.device import choose_runtime
 from pipeline import compare, curves, embed, evaluate, figures, retrievals
 from pipeline.parts import attention_figures
 from pipeline.parts.dataset import open_dataset
@@ -156,18 +156,17 @@ def check_fall(caption: str) -> None:
     """Means over all frames of the tracklet, as the stage attention would look at them."""
     opened = open_dataset("mars")
     trained = load_trained(Path(f"runs/mars/{ARMS[1]}/trial-00"))
-    tracklets, image = opened.tracklets, trained.plan.image
+    tracklets = opened.tracklets
     names = pq.read_table("data/mars/frames.parquet")["name"].to_pylist()
     (row,) = (
         row for row, first in enumerate(tracklets.first)
         if f"first frame {names[first].rpartition('/')[2]}" in caption
     )  # fmt: skip
     rows = range(tracklets.first[row], tracklets.first[row] + tracklets.length[row])
-    device = choose_device()
-    precision = choose_precision(trained.plan.precision, device)
-    network = for_inference(trained.network.to(device), precision)
-    pixels = torch.from_numpy(read_frames(opened.open_frames(), rows, image.height, image.width))
-    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+    runtime = choose_runtime(trained.plan.precision)
+    network = for_inference(trained.network.to(runtime.device), runtime.precision)
+    pixels = torch.from_numpy(read_frames(opened.open_frames(), rows, *trained.plan.view))
+    with runtime.autocast():
         maps = attention_maps(network, pixels.permute(0, 3, 1, 2))[0].cpu()
     found = Looking("mars", opened).attention(ARMS[1], "3", rows)
     np.testing.assert_array_equal(found, maps)

@@ -16,9 +16,9 @@ from training.small import plan_of
 
 from cmmanet.model.network import CMMANet
 from cmmanet.params import Distance
+from cmmanet.training import device
 from cmmanet.training.build import build_network
 from pipeline import search
-from pipeline.parts import trained
 from pipeline.parts.command import run
 from pipeline.search import PICTURE_ANSWERS, PICTURE_QUERIES
 
@@ -48,7 +48,7 @@ def run_folder(network: CMMANet, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not in a repository: there is no plan, no params.yaml and no DVC."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trained, "default_workers", lambda: 0)
+    monkeypatch.setattr(device, "default_workers", lambda: 0)
 
 
 def write_crop(path: Path, seed: int, size: tuple[int, int] = (32, 64)) -> Path:
@@ -275,7 +275,7 @@ def good() -> None:
         (good, ["--output", "g/a.png"], 1, "g/a.png: lies in g"),
         (good, ["--output", "file/out"], 1, "file/out: cannot be written (Not a directory)"),
         (good, ["--run", "gone"], 1, "gone: no trained run"),
-        (good, ["--run", "old"], 1, "old/run.json: of another version"),
+        (good, ["--run", "old"], 1, "old/run.json: written by an incompatible version"),
         (good, ["--run", "cut"], 1, "cut/weights.safetensors: not the weights of cmmanet"),
         (good, ["--top", "0"], 2, "Invalid value for '--top'"),
         (good, ["--distance", "manhattan"], 2, "Invalid value for '--distance'"),
@@ -290,7 +290,7 @@ def test_bad_input_is_one_clear_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(trained, "default_workers", lambda: 1)  # as its errors take another way
+    monkeypatch.setattr(device, "default_workers", lambda: 1)  # as its errors take another way
     prepare()
     write_crop(Path("g/a.png"), 0)
     Path("file").touch()

@@ -15,6 +15,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from training.small import listening, open_clips, plan_of
 
 from cmmanet.training.build import build_network
+from cmmanet.training.device import Runtime
 from cmmanet.training.loop import Trained, plan_epoch, train
 from cmmanet.training.processes import distribute, joined_processes
 from cmmanet.training.step import train_step
@@ -51,7 +52,7 @@ def main() -> None:
             clips.__getitems__(requests[processes.share(len(requests))]).clips,
             clips.labels(requests),
             weights=plan.losses,
-            precision=torch.float32,
+            runtime=Runtime(processes.device, torch.float32, 0),
             processes=processes,
         )
         assert output.features.shape[0] == len(requests), "the losses see the whole batch"

@@ -13,7 +13,9 @@ import yaml
 
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.frames.index import load_tracklets, open_store
+from cmmanet.geometry import View
 from cmmanet.params import ArmPlan, Params, resolve_arm
+from cmmanet.params.recipe import Clip
 from cmmanet.training.build import build_network
 from cmmanet.training.logbook import Listener
 from cmmanet.training.loop import SAVE_EVERY, Trained, train
@@ -49,16 +51,8 @@ def open_clips(data: Path, *, repeat: int = 1, erase: float = 0.0) -> ClipDatase
     tracklets = load_tracklets(data)
     rows = np.repeat(np.flatnonzero(tracklets.role == "train"), repeat)
     parts = [Path(line) for line in (data / "archives").read_text().splitlines()]
-    return ClipDataset(
-        open_store(data, parts),
-        tracklets,
-        rows,
-        frames=2,
-        height=64,
-        width=32,
-        flip=True,
-        erase=erase,
-    )
+    clip = Clip(frames=2, flip=True, erase=erase)
+    return ClipDataset(open_store(data, parts), tracklets, rows, clip, View(64, 32))
 
 
 def listening(**heard: Any) -> Listener:

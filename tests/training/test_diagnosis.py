@@ -29,7 +29,7 @@ def test_triplet_at_its_margin(margin: float | str, loss: float) -> None:
     plan = plan_of(losses__margin=margin, schedule__iterations=200)
     stuck = {"loss_triplet": loss, "positive_distance": 1e-4, "negative_distance": 1e-4}
     signs = diagnose(plan, {**HEALTHY, **stuck})
-    assert list(signs) == ["triplet"] and f"sits at {loss:.3f}" in signs["triplet"]
+    assert list(signs) == ["triplet"] and f"{loss:.3f}" in signs["triplet"]
     assert diagnose(plan, {**HEALTHY, **stuck, "loss_triplet": loss * 1.1}) == {}
     assert diagnose(plan, {**HEALTHY, "loss_triplet": loss}) == {}, "by chance, distances apart"
 
@@ -37,8 +37,8 @@ def test_triplet_at_its_margin(margin: float | str, loss: float) -> None:
 def test_attention_collapsed_or_still_uniform() -> None:
     signs = diagnose(PLAN, {**HEALTHY, "attention3_entropy": 0.999, "attention4_entropy": 1e-4})
     assert set(signs) == {"uniform3", "collapsed4"}
-    assert "behind stage 3 is still uniform" in signs["uniform3"]
-    assert "behind stage 4 has collapsed" in signs["collapsed4"]
+    assert "stage 3" in signs["uniform3"] and "at iteration 100 of 200" in signs["uniform3"]
+    assert "stage 4" in signs["collapsed4"]
     early = {**HEALTHY, "iterations": 20, "attention3_entropy": 0.999}
     assert diagnose(PLAN, early) == {}, "it begins uniform"
     warm = plan_of(schedule__iterations=200, schedule__milestones=[150], schedule__warmup=100)
@@ -51,7 +51,7 @@ def test_a_loss_weight_that_drowns_the_rest() -> None:
     signs = diagnose(heavy, HEALTHY)
     assert (
         list(signs) == ["concentration"]
-        and "losses.concentration 1 drowns" in signs["concentration"]
+        and "losses.concentration 1 dominates" in signs["concentration"]
     )
     # What is left late in a good training is mostly the attention's.
     late = {**HEALTHY, "epoch": 30, "loss_identity": 0.01, "loss_triplet": 0.0}

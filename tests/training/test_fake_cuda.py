@@ -22,6 +22,7 @@ from cmmanet.evaluation.embedding import add_frames
 from cmmanet.evaluation.folding import for_inference
 from cmmanet.geometry import BackboneName
 from cmmanet.model.network import CMMANet
+from cmmanet.training.device import Runtime
 from cmmanet.training.step import attention_record, objective
 
 CUDA = torch.device("cuda")
@@ -88,7 +89,7 @@ def test_forward_pass_and_losses_stay_on_the_device(
         clips = torch.empty(4, 2, 3, *size, dtype=torch.uint8, device=CUDA)
         labels = torch.empty(4, dtype=torch.int64, device=CUDA)
         with NoWaiting():
-            with torch.autocast("cuda", precision, enabled=precision != torch.float32):
+            with Runtime(CUDA, precision, 0).autocast():
                 output = call_on_cuda(network, network.forward, normalise(clips))
             records = [objective(output, labels, plan.losses) for plan in plans]
             statistics = attention_record(output, (3, 4))
@@ -109,10 +110,10 @@ def test_embedding_stays_on_the_device(
         owner = torch.empty(6, dtype=torch.int64, device=CUDA)
         weights = torch.empty(2, 6, device=CUDA)
         sums = torch.empty(2, 3, network.classifier.in_features, device=CUDA)
-        with NoWaiting():
+        with NoWaiting(), Runtime(CUDA, precision, 0).autocast():
             call_on_cuda(
                 network,
-                lambda *inputs: add_frames(sums, network, *inputs, precision=precision),
+                lambda *inputs: add_frames(sums, network, *inputs),
                 pixels,
                 owner,
                 weights,

@@ -1,5 +1,6 @@
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -9,6 +10,7 @@ import torch
 from training.small import open_clips, plan_of, train_small
 
 from cmmanet.clips.dataset import ClipDataset
+from cmmanet.clips.sampling import ClipSampler, Interval, Restricted
 from cmmanet.model.network import CMMANet
 from cmmanet.params import ArmPlan
 from cmmanet.training.build import build_network
@@ -63,23 +65,18 @@ def test_trains_for_the_planned_iterations_and_divides_the_rate(clips: ClipDatas
 
 
 def test_the_planned_readings_of_the_sampler_reach_the_requests(clips: ClipDataset) -> None:
-    epoch = plan_epoch(plan_of(), clips, 0, 0)
-    assert not any(request.literal for batch in epoch.batches for request in batch)
-    assert epoch.interval is not None
-    literal = plan_epoch(plan_of(sampling={"start": "literal"}), clips, 0, 0)
-    assert literal.interval == epoch.interval
-    assert all(request.literal for batch in literal.batches for request in batch)
+    def samplers(plan: ArmPlan, epoch: int = 0) -> set[ClipSampler]:
+        batches = plan_epoch(plan, clips, 0, epoch).batches
+        return {request.sampler for batch in batches for request in batch}
+
+    (any_start,) = samplers(plan_of())
+    (literal,) = samplers(plan_of(sampling={"start": "literal"}))
+    assert isinstance(any_start, Interval)
+    assert literal == replace(any_start, literal=True) != any_start
     per_clip = plan_of(sampling={"draw": "clip"})
-    intervals = [
-        request.interval
-        for number in range(4)
-        for batch in plan_epoch(per_clip, clips, 0, number).batches
-        for request in batch
-    ]
-    assert len(set(intervals)) > 4
-    restricted = plan_epoch(plan_of("cmmanet-restricted"), clips, 0, 0)
-    assert {request.interval for batch in restricted.batches for request in batch} == {None}
-    # No one interval to tell of an epoch.
+    assert len(set().union(*(samplers(per_clip, epoch) for epoch in range(4)))) > 4
+    assert samplers(plan_of("cmmanet-restricted")) == {Restricted()}
+    # There is no interval of the epoch to log.
     assert all("interval" not in means for means in run(per_clip, clips)[1])
 
 
@@ -123,7 +120,7 @@ def test_divergence_is_told_with_its_term_and_iteration(clips: ClipDataset) -> N
 
 
 def test_more_identities_than_the_split_has(clips: ClipDataset) -> None:
-    with pytest.raises(ValueError, match="batch wants 3 identities, the training split has 2"):
+    with pytest.raises(ValueError, match="a batch needs 3 identities, the training split has 2"):
         run(plan_of(batch__identities=3), clips)
 
 

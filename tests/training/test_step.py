@@ -4,6 +4,7 @@ from training.no_waiting import NoWaiting
 from training.small import plan_of
 
 from cmmanet.model.network import CMMANet
+from cmmanet.training.device import Runtime
 from cmmanet.training.processes import Processes
 from cmmanet.training.step import train_step
 
@@ -26,6 +27,6 @@ def test_nothing_in_a_step_waits_for_the_device(margin: float | str, form: str) 
                 clips,
                 labels,
                 weights=losses,
-                precision=torch.bfloat16,
+                runtime=Runtime(torch.device("cpu"), torch.bfloat16, 0),
                 processes=Processes(torch.device("cpu")),
             )

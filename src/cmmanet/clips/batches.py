@@ -1,8 +1,8 @@
 """Identity batches: an epoch of clips, with all that is random about them decided in advance.
 
-Randomness is data. A clip is asked for by a `ClipRequest` that carries the tracklet, the interval
-and a seed of its own; `clip_draw` turns it into frames and a flip and draws from nothing else. So
-the clips are the same with any number of workers, on several processes and after a resume.
+Randomness is data. A `ClipRequest` carries the tracklet, the clip's sampler and a seed of its own;
+`clip_draw` turns it into frames and a flip and draws from nothing else. So the clips are the same
+with any number of workers, on several processes and after a resume.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cmmanet.clips.sampling import draw_interval, random_interval, restricted
+from cmmanet.clips.sampling import ClipSampler, Sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +23,13 @@ class ClipRequest:
 
     Attributes:
         tracklet: row of the training tracklets.
-        interval: g of random interval sampling; None asks for restricted sampling.
         seed: of everything random within the clip, below 2⁶³.
-        literal: whether random interval sampling takes its start from the paper's own range.
+        sampler: draws its frames.
     """
 
     tracklet: int
-    interval: int | None
     seed: int
-    literal: bool = False
+    sampler: ClipSampler
 
 
 class Epoch(NamedTuple):
@@ -39,13 +37,13 @@ class Epoch(NamedTuple):
 
     Attributes:
         batches: identities × clips requests each, an identity's clips side by side.
-        interval: g of the epoch; None where each clip has its own, and under restricted sampling.
+        statistics: what the sampler drew for the whole epoch.
         repeated_clips: how many clips are of a tracklet that their batch already has, because the
             identity has too few.
     """
 
     batches: list[list[ClipRequest]]
-    interval: int | None
+    statistics: dict[str, float]
     repeated_clips: int
 
 
@@ -54,11 +52,9 @@ def epoch_batches(
     *,
     identities: int,
     clips: int,
-    max_interval: int | None,
+    sampler: Sampler,
     seed: int,
     epoch: int,
-    interval_per_clip: bool = False,
-    literal: bool = False,
 ) -> Epoch:
     """Plan an epoch: batches of `identities` distinct pids, each with `clips` clips.
 
@@ -69,16 +65,13 @@ def epoch_batches(
     `clips`. As every identity gets the same share, an epoch need not see every tracklet of an
     identity that has many.
 
-    With `max_interval`, one interval is drawn for the epoch (paper §III-A), or one for each clip
-    where `interval_per_clip` is set; starts are then any that fit, or the paper's `literal` ones
-    (see `random_interval`). None is restricted sampling. Under all of them the same seed and epoch
-    give the same tracklets in the same order.
+    The same seed and epoch give the same tracklets in the same order under every sampler.
 
     A pure function of its arguments: no epoch depends on another, nor on any global generator.
 
     Raises:
-        ValueError: `identities` or `clips` below 1; fewer pids than `identities`; `max_interval`
-            below 1; a negative `seed` or `epoch`.
+        ValueError: `identities` or `clips` below 1; fewer pids than `identities`; a negative
+            `seed` or `epoch`; settings that the sampler refuses.
     """
     if identities < 1 or clips < 1:
         raise ValueError(f"identities and clips must be at least 1, not {identities} and {clips}")
@@ -87,16 +80,14 @@ def epoch_batches(
     tracklets = np.split(by_pid, np.flatnonzero(np.diff(pids[by_pid])) + 1) if len(pids) else []
     if identities > len(tracklets):
         raise ValueError(
-            f"batch wants {identities} identities, the training split has {len(tracklets)}: "
-            "lower recipes.<recipe>.batch.identities, or that in the dataset's overrides"
+            f"a batch needs {identities} identities, the training split has {len(tracklets)}: "
+            "lower recipes.<recipe>.batch.identities, or the dataset's override of it"
         )
 
     rng = np.random.default_rng(np.random.SeedSequence([seed, epoch]))
-    # Drawn under either sampler, so that both see the same tracklets.
+    # The sampler has a generator of its own: whatever it draws, tracklets and seeds are the same.
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    interval = None
-    if max_interval is not None and not interval_per_clip:
-        interval = draw_interval(max_interval, generator)
+    samplers, statistics = sampler.for_epoch(generator)
 
     everyone = np.arange(len(tracklets))
     waiting: list[int] = []
@@ -112,40 +103,28 @@ def epoch_batches(
                 count = min(len(own), clips - dealt)
                 rows += _deal(waiting_tracklets[identity], own, count, rng)
         seeds = rng.integers(2**63, size=len(rows)).tolist()
-        intervals = [interval] * len(rows)
-        if max_interval is not None and interval_per_clip:
-            intervals = [draw_interval(max_interval, generator) for _ in rows]
-        batches.append(
-            [
-                ClipRequest(row, own_interval, own_seed, literal)
-                for row, own_interval, own_seed in zip(rows, intervals, seeds, strict=True)
-            ]
-        )
-    return Epoch(batches, interval, repeated)
+        # `samplers` has no end and comes last: `map` takes one from it per clip, and no more.
+        batches.append(list(map(ClipRequest, rows, seeds, samplers)))
+    return Epoch(batches, statistics, repeated)
 
 
 def epoch_length(tracklets: int, batch: int) -> int:
-    """Batches of `batch` clips in one pass over `tracklets` training tracklets."""
+    """Return the number of batches of `batch` clips in one pass over the training tracklets."""
     return -(-tracklets // batch)
 
 
 def clip_draw(request: ClipRequest, length: int, frames: int) -> tuple[Tensor, bool]:
-    """Give the clip's positions in its tracklet, int64 [frames], and whether it is flipped.
+    """Draw the clip's positions in its tracklet, int64 [frames], and whether the clip is flipped.
 
-    One decision for the whole clip. A pure function: everything is drawn from the request's seed.
+    A pure function: everything is drawn from the request's seed.
 
     Raises:
         ValueError: `length` or `frames` is below 1.
     """
     generator = torch.Generator().manual_seed(request.seed)
-    # Before the positions, which draw differently under the two samplers: both flip the same clips.
+    # Before the positions, whose draws differ between samplers: all flip the same clips.
     flip = bool(torch.rand((), generator=generator) < 0.5)
-    if request.interval is None:
-        return restricted(length, frames, generator), flip
-    positions = random_interval(
-        length, frames, request.interval, generator, literal=request.literal
-    )
-    return positions, flip
+    return request.sampler.positions(length, frames, generator), flip
 
 
 def short_tracklets(lengths: Sequence[int] | npt.NDArray[np.integer], frames: int) -> int:
@@ -156,9 +135,9 @@ def short_tracklets(lengths: Sequence[int] | npt.NDArray[np.integer], frames: in
 def _deal(
     waiting: list[int], everyone: npt.NDArray[np.integer], count: int, rng: np.random.Generator
 ) -> list[int]:
-    """Take `count` distinct ones off `waiting`, refilling it with a shuffled round of `everyone`.
+    """Take `count` distinct items off `waiting`, refilling it with a shuffled round of `everyone`.
 
-    Those of the new round that this deal already has stay at the front of the queue.
+    Items of the new round that this deal already has stay at the front of the queue.
     """
     dealt = waiting[:count]
     del waiting[:count]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,12 @@ from cmmanet.clips.normalise import MEAN
 from cmmanet.datasets.tracklets import Tracklets
 from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
+from cmmanet.geometry import View
 
-# What erased pixels become: ImageNet's mean, which is 0 to the network but for the rounding.
+if TYPE_CHECKING:
+    from cmmanet.params.recipe import Clip
+
+# The value of erased pixels: ImageNet's mean, which is 0 to the network but for the rounding.
 ERASED = np.round(255 * np.array(MEAN)).astype(np.uint8)
 
 
@@ -29,15 +33,20 @@ class ClipBatch(NamedTuple):
     labels: Tensor
 
     def pin_memory(self) -> ClipBatch:
-        """What a DataLoader calls to speed the copy to a GPU."""
+        """Pin both tensors, for a faster copy to a GPU; called by the DataLoader."""
         return ClipBatch(self.clips.pin_memory(), self.labels.pin_memory())
 
 
 class ClipDataset(Dataset[ClipBatch]):
     """Clips of the training tracklets, which are `rows` of the tracklet table.
 
-    A request names its tracklet by its place in `rows`, and says everything random about its
-    clip, so that the same requests give the same batch in any worker, at any time.
+    A request names its tracklet by its place in `rows` and fixes everything random about its
+    clip, so the same requests give the same batch in any worker, at any time.
+
+    Attributes:
+        pid: of each training tracklet.
+        length: of each training tracklet, in frames.
+        identities: the distinct pids in ascending order; the place of a pid is its class.
     """
 
     def __init__(
@@ -45,22 +54,16 @@ class ClipDataset(Dataset[ClipBatch]):
         store: FrameStore,
         tracklets: Tracklets,
         rows: Sequence[int] | npt.NDArray[np.integer],
-        *,
-        frames: int,
-        height: int,
-        width: int,
-        flip: bool,
-        erase: float,
+        clip: Clip,
+        view: View,
     ) -> None:
         self.pid = tracklets.pid[rows]
         self.length = tracklets.length[rows]
-        self.identities, self.label = np.unique(self.pid, return_inverse=True)
+        self.identities, self._label = np.unique(self.pid, return_inverse=True)
         self._store = store
         self._first = tracklets.first[rows]
-        self._frames = frames
-        self._size = (height, width)
-        self._flip = flip
-        self._erase = erase
+        self._clip = clip
+        self._view = view
 
     def __len__(self) -> int:
         return len(self.pid)
@@ -75,25 +78,25 @@ class ClipDataset(Dataset[ClipBatch]):
         mirrored: list[bool] = []
         for request in requests:
             length = int(self.length[request.tracklet])
-            positions, mirror = clip_draw(request, length, self._frames)
+            positions, mirror = clip_draw(request, length, self._clip.frames)
             rows += (int(self._first[request.tracklet]) + positions).tolist()
-            mirrored.append(mirror and self._flip)
-        pixels = read_frames(self._store, rows, *self._size)
-        clips = pixels.reshape(len(requests), self._frames, *self._size, 3)
+            mirrored.append(mirror and self._clip.flip)
+        pixels = read_frames(self._store, rows, *self._view)
+        clips = pixels.reshape(len(requests), self._clip.frames, *self._view, 3)
         clips[mirrored] = clips[mirrored][..., ::-1, :]
-        if self._erase:
+        if self._clip.erase:
             self._erase_rectangles(clips, requests)
         return ClipBatch(torch.from_numpy(clips).permute(0, 1, 4, 2, 3), self.labels(requests))
 
     def labels(self, requests: Sequence[ClipRequest]) -> Tensor:
-        """The classes int64 of the requested clips, with no frame read."""
-        return torch.from_numpy(self.label[[request.tracklet for request in requests]])
+        """Return the classes int64 [B] of the requested clips, without reading a frame."""
+        return torch.from_numpy(self._label[[request.tracklet for request in requests]])
 
     def _erase_rectangles(
         self, clips: npt.NDArray[np.uint8], requests: Sequence[ClipRequest]
     ) -> None:
         for clip, request in zip(clips, requests, strict=True):
-            erased = erasure_draw(request, *self._size, self._erase)
+            erased = erasure_draw(request, self._view, self._clip.erase)
             if erased is not None:
                 top, left, height, width = erased
                 clip[:, top : top + height, left : left + width] = ERASED

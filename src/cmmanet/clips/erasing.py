@@ -1,4 +1,4 @@
-"""Random erasing of a clip: which rectangle, as a pure function of the clip's request."""
+"""Random erasing of a clip: its rectangle, as a pure function of the clip's request."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from cmmanet.clips.batches import ClipRequest
+from cmmanet.geometry import View
 
 # Of Zhong et al. (AAAI 2020) for person re-identification, and of Luo et al. (CVPRW 2019).
 AREA = (0.02, 0.4)  # of the image
 ASPECT = (0.3, 1 / 0.3)  # height over width
 TRIES = 100
 
-# Tells this stream from whatever else may be drawn from a request's seed.
+# Separates this stream from whatever else is drawn from a request's seed.
 _STREAM = 1
 
 
@@ -27,33 +28,31 @@ class Rectangle(NamedTuple):
     width: int
 
 
-def erasure_draw(
-    request: ClipRequest, height: int, width: int, probability: float
-) -> Rectangle | None:
-    """Give what random erasing takes out of every frame of the clip, or None.
+def erasure_draw(request: ClipRequest, view: View, probability: float) -> Rectangle | None:
+    """Draw the rectangle that is erased in every frame of the clip, or None.
 
-    Area and aspect ratio are uniform in the paper's ranges. One that is as high or as wide as the
-    frame is drawn anew, up to 100 times; what fits lies anywhere with equal chance. So does the
-    code of Luo et al.; in Zhong et al.'s pseudocode the place is drawn before the rectangle is
-    asked whether it fits there, which favours small ones.
+    Area and aspect ratio are uniform in the paper's ranges. A rectangle as high or as wide as the
+    frame is drawn anew, up to 100 times; one that fits has a uniform place. The code of Luo et al.
+    does the same; in Zhong et al.'s pseudocode the place is drawn before the check that the
+    rectangle fits there, which favours small ones.
 
     One decision and one rectangle for the whole clip (ours, as with flips): the paper has single
     images. A pure function: everything is drawn from the request's seed, by a generator of its
-    own, so that flips and positions are the same with and without erasing.
+    own, so flips and positions are the same with and without erasing.
 
     Args:
         request: the clip.
-        height: of its frames, in pixels.
-        width: of its frames, in pixels.
+        view: size of its frames.
         probability: of erasing anything.
 
     Raises:
-        ValueError: `height` or `width` is below 1, or `probability` outside [0, 1].
+        ValueError: height or width is below 1, or `probability` outside [0, 1].
     """
+    height, width = view
     if height < 1 or width < 1:
         raise ValueError(f"height and width must be at least 1, not {height} and {width}")
     if not 0 <= probability <= 1:
-        raise ValueError(f"the probability of erasing lies between 0 and 1, not {probability}")
+        raise ValueError(f"the probability of erasing must be between 0 and 1, not {probability}")
     rng = np.random.default_rng([request.seed, _STREAM])
     if rng.random() >= probability:
         return None

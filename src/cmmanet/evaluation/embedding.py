@@ -1,62 +1,39 @@
-"""Embedding tracklets: one pass over their frames serves both kinds of test frames."""
+"""Embed tracklets: one pass over their frames serves both kinds of test frames."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from cmmanet.clips.normalise import normalise
 from cmmanet.clips.sampling import chunk_first
 from cmmanet.datasets.tracklets import Tracklets
 from cmmanet.evaluation.folding import for_inference
+from cmmanet.evaluation.frame_batches import frame_batches, read_pixels
 from cmmanet.frames.archive import FrameStore
-from cmmanet.frames.decode import read_frames
+from cmmanet.geometry import View
 from cmmanet.model.network import CMMANet
-from cmmanet.training.device import deterministic
+from cmmanet.training.device import Runtime, deterministic
 
 if TYPE_CHECKING:
     from cmmanet.params import TestFrames
 
-# Frames that go through the network at a time, at most and across the bounds of tracklets:
-# memory does not depend on the longest one. Batches are of one size but for a frame, so that
-# none is left with a few.
-BATCH = 128
-
 
 class Embeddings(NamedTuple):
-    """Tracklet features float32 [M, D], by the frames that they average (Eq. 5).
+    """Embeddings of M tracklets.
 
-    And the operations for which the device has no deterministic kernel.
+    Attributes:
+        features: float32 [M, D], by the frames that they average (Eq. 5).
+        nondeterministic: operations for which the device has no deterministic kernel.
     """
 
-    dense: Tensor
-    chunk_first: Tensor
+    features: dict[TestFrames, Tensor]
     nondeterministic: list[str]
-
-    @property
-    def features(self) -> dict[TestFrames, Tensor]:
-        """The same by name."""
-        return {"dense": self.dense, "chunk_first": self.chunk_first}
-
-
-class _Frames(Dataset[Tensor]):
-    def __init__(self, store: FrameStore, rows: Sequence[int], height: int, width: int) -> None:
-        self._store = store
-        self._rows = rows
-        self._size = (height, width)
-
-    def __len__(self) -> int:
-        return -(-len(self._rows) // BATCH)
-
-    def __getitem__(self, batch: int) -> Tensor:
-        begin, end = (len(self._rows) * edge // len(self) for edge in (batch, batch + 1))
-        rows = self._rows[begin:end]
-        return torch.from_numpy(read_frames(self._store, rows, *self._size)).permute(0, 3, 1, 2)
 
 
 @torch.inference_mode()
@@ -67,11 +44,8 @@ def embed(
     rows: Sequence[int],
     *,
     chunks: int,
-    height: int,
-    width: int,
-    device: torch.device,
-    precision: torch.dtype,
-    workers: int,
+    view: View,
+    runtime: Runtime,
     on_frames: Callable[[int], None],
 ) -> Embeddings:
     """Embed the tracklets in `rows` from every frame, and from the first of each chunk.
@@ -84,17 +58,15 @@ def embed(
         tracklets: the tracklet table.
         rows: which tracklets, and in which order.
         chunks: N, the number of chunks.
-        height: of the network's input, in pixels.
-        width: of the network's input, in pixels.
-        device: where the network computes.
-        precision: of the matrix products.
-        workers: processes that decode.
-        on_frames: told the number of frames done after each batch.
+        view: size of the network's input.
+        runtime: where and how the network computes.
+        on_frames: called with the number of frames done after each batch.
 
     Raises:
         DecodeError: for a frame that does not decode, named with its archive.
     """
-    network = for_inference(network.to(device), precision)
+    device = runtime.device
+    network = for_inference(network.to(device), runtime.precision)
     length = tracklets.length[rows]
     frame, place = tracklets.frames_of(rows)
     owner = torch.from_numpy(place).to(device)
@@ -106,34 +78,23 @@ def embed(
         ]
     )
     weights = torch.stack([dense_weight, chunk_weight]).to(device)
-    loader = DataLoader(
-        _Frames(store, frame.tolist(), height, width),
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # else it draws from the global one
-    )
+    batches = frame_batches(frame.tolist(), partial(read_pixels, store, view), runtime)
     sums = torch.zeros(2, len(rows), network.classifier.in_features, device=device)
     done = 0
-    with deterministic(device) as met:
-        for batch in loader:
+    with deterministic(device) as nondeterministic:
+        for batch in batches:
             part = slice(done, done + len(batch))
             pixels = batch.to(device, non_blocking=True)
-            add_frames(sums, network, pixels, owner[part], weights[:, part], precision=precision)
+            with runtime.autocast():
+                add_frames(sums, network, pixels, owner[part], weights[:, part])
             done += len(batch)
             on_frames(done)
     dense, first = sums.cpu()
-    return Embeddings(dense, first, sorted(met))
+    return Embeddings({"dense": dense, "chunk_first": first}, sorted(nondeterministic))
 
 
 def add_frames(
-    sums: Tensor,
-    network: CMMANet,
-    pixels: Tensor,
-    owner: Tensor,
-    weights: Tensor,
-    *,
-    precision: torch.dtype,
+    sums: Tensor, network: CMMANet, pixels: Tensor, owner: Tensor, weights: Tensor
 ) -> None:
     """Add the weighted features of a batch of frames to their tracklets' sums, in place.
 
@@ -145,9 +106,7 @@ def add_frames(
         pixels: uint8 [F, 3, H, W].
         owner: int64 [F], the tracklet of each frame.
         weights: float32 [W, F], of each frame.
-        precision: of the matrix products.
     """
-    with torch.autocast(pixels.device.type, precision, enabled=precision != torch.float32):
-        features = network.frame_features(normalise(pixels))
+    features = network.frame_features(normalise(pixels)).float()
     for total, weight in zip(sums, weights, strict=True):
-        total.index_add_(0, owner, features.float() * weight[:, None])
+        total.index_add_(0, owner, features * weight[:, None])

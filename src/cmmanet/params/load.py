@@ -1,4 +1,4 @@
-"""Reading params.yaml, and refusing all of it that is wrong at once."""
+"""Read params.yaml, and refuse everything that is wrong in it at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def load_params(path: Path) -> Params:
     """Read and validate `params.yaml`.
 
     Raises:
-        ParamsError: for a file that is no YAML mapping, an unknown or missing key, or a
+        ParamsError: for a file that is not a YAML mapping, an unknown or missing key, or a
             value out of range; the message lists every such key on its own line.
     """
     try:
@@ -37,8 +37,8 @@ def load_params(path: Path) -> Params:
         params = Params.model_validate(content)
     except ValidationError as error:
         raise ParamsError(readable(error, path.name)) from None
-    # Overrides of datasets that are not run as well, and variants that no arm uses: a slip is
-    # better told before it is used.
+    # Also the overrides of datasets that are not run, and variants that are not among the arms: a
+    # mistake is better reported before it is used.
     for dataset, data in params.data.by_name().items():
         try:
             Recipe.model_validate(recipe_of(params, dataset))
@@ -46,8 +46,8 @@ def load_params(path: Path) -> Params:
             where = f"{path.name}: data.{dataset}.overrides over recipes.{data.recipe}"
             raise ParamsError(readable(error, where)) from None
     for dataset in params.datasets:
-        for arm in (*params.arms, *params.variants):
-            resolve_arm(params, dataset, arm)
+        for variant in params.variants:
+            resolve_arm(params, dataset, variant)
         for reading in params.readings:
             resolve_reading(params, dataset, reading)
     return params

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from cmmanet.geometry import BackboneName, check_stripes
+from cmmanet.geometry import BackboneName, View, check_stripes
 from cmmanet.params.strict import Strict
 
 Stage = Annotated[int, Field(ge=1, le=4)]
 
 
 class Image(Strict):
-    """Size that a frame is brought to, in pixels."""
+    """The size that frames are brought to, in pixels."""
 
     height: int = Field(ge=32, le=1024)
     width: int = Field(ge=32, le=1024)
@@ -64,7 +64,7 @@ class Model(Strict):
 
 
 class Losses(Strict):
-    """Weight of each loss; 0 leaves it out. `smoothing` is of the identities' labels."""
+    """Weight of each loss; 0 leaves it out. `smoothing` is of the identity labels."""
 
     identity: float = Field(ge=0)
     smoothing: float = Field(ge=0, lt=1)
@@ -77,7 +77,7 @@ class Losses(Strict):
     @model_validator(mode="after")
     def _something_to_learn(self) -> Losses:
         if self.identity == 0 and self.triplet == 0:
-            raise ValueError("identity and triplet are both 0: nothing would be learnt")
+            raise ValueError("identity and triplet are both 0: nothing would be learned")
         return self
 
 
@@ -126,6 +126,11 @@ class Recipe(Strict):
     precision: Literal["auto", "fp32", "bf16"]
     # By torch.compile: other kernels, and so other last bits.
     compile: bool
+
+    @property
+    def view(self) -> View:
+        """The size that frames are brought to."""
+        return View(self.image.height, self.image.width)
 
     @model_validator(mode="after")
     def _stripes(self) -> Recipe:

@@ -1,4 +1,4 @@
-"""From params.yaml to the plan files: an arm is a recipe and what is laid over it."""
+"""From params.yaml to the plan files: an arm is a recipe with a variant's changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from cmmanet.params.messages import ParamsError, listed, readable
+from cmmanet.params.messages import ParamsError, readable
 from cmmanet.params.plan_files import (
     ArmPlan,
     CrossPlan,
@@ -20,11 +20,11 @@ from cmmanet.params.plan_files import (
 )
 from cmmanet.params.recipe import Recipe
 from cmmanet.params.sections import Dataset, IlidsVidData, SyntheticData
-from cmmanet.params.whole import PAPER_ARM, PAPER_SAMPLER, READING, Params
+from cmmanet.params.whole import PAPER_ARM, READING, Params
 
 
 def plans(params: Params) -> dict[str, BaseModel]:
-    """Every plan file of the `plan` stage, by its path below `plan/`."""
+    """Return every plan file of the `plan` stage, by its path below `plan/`."""
     files: dict[str, BaseModel] = {
         "report.json": ReportPlan(
             datasets=params.datasets,
@@ -73,23 +73,23 @@ def plans(params: Params) -> dict[str, BaseModel]:
 
 
 def _readings(params: Params) -> tuple[str, ...]:
-    """The readings; none without the arm that they are readings of."""
+    """Return the names of the readings; none if their arm is not among the arms."""
     return tuple(params.readings) if PAPER_ARM in params.arms else ()
 
 
 def resolve_arm(params: Params, dataset: Dataset, arm: str) -> ArmPlan:
-    """Lay the arm's variant over its dataset's recipe and validate the result.
+    """Lay the variant named `arm` over its dataset's recipe and validate the result.
 
     Raises:
-        ParamsError: if the arm names no variant or sampler, or the result is not valid.
+        ParamsError: if the result is not valid.
     """
-    variant, sampler = _split_arm(params, arm)
-    data = params.data.by_name()[dataset]
-    merged = _merge(recipe_of(params, dataset), params.variants[variant])
+    data, sampler = params.data.by_name()[dataset], params.sampler_of(arm)
+    changes = {key: value for key, value in params.variants[arm].items() if key != "sampler"}
+    merged = _merge(recipe_of(params, dataset), changes)
     plan = {
         "dataset": dataset,
         "arm": arm,
-        "variant": variant,
+        "variant": arm,
         "recipe": data.recipe,
         "sampler": sampler,
         "sampling": params.samplers[sampler].model_dump(),
@@ -98,11 +98,13 @@ def resolve_arm(params: Params, dataset: Dataset, arm: str) -> ArmPlan:
     }
     taken = sorted(set(plan) & set(merged))
     if taken:
-        raise ParamsError(f"params.yaml: variants.{variant}.{taken[0]}: not a key of a recipe")
+        raise ParamsError(
+            f"params.yaml: variants.{arm}.{taken[0]}: not a key of a recipe, nor `sampler`"
+        )
     try:
         return ArmPlan.model_validate(merged | plan)
     except ValidationError as error:
-        layers = [f"variants.{variant}", f"recipes.{data.recipe}"]
+        layers = [f"variants.{arm}", f"recipes.{data.recipe}"]
         if data.overrides:
             layers.insert(1, f"data.{dataset}.overrides")
         where = f"params.yaml: {' over '.join(layers)}"
@@ -110,12 +112,12 @@ def resolve_arm(params: Params, dataset: Dataset, arm: str) -> ArmPlan:
 
 
 def resolve_reading(params: Params, dataset: Dataset, reading: str) -> ArmPlan:
-    """Lay another reading of what the paper leaves open over the paper's own arm.
+    """Lay another reading of what the paper leaves open over the paper's arm.
 
     It may change any key of a recipe, and `sampling`, which is the arm's sampler.
 
     Raises:
-        ParamsError: if the result is not valid, or the arm itself.
+        ParamsError: if the result or the arm is not valid.
     """
     plan = resolve_arm(params, dataset, PAPER_ARM).model_dump()
     changes = params.readings[reading]
@@ -125,7 +127,7 @@ def resolve_reading(params: Params, dataset: Dataset, reading: str) -> ArmPlan:
             raise ParamsError(f"{named}.{key}: not a key of a recipe, nor `sampling`")
     sampling = changes.get("sampling")
     if isinstance(sampling, Mapping) and "kind" in sampling:
-        plan["sampling"] = {}  # another sampler: the arm's own keys mean nothing to it
+        plan["sampling"] = {}  # another sampler: the keys of the arm's mean nothing to it
     try:
         return ArmPlan.model_validate(_merge(plan, {**changes, "arm": f"{READING}{reading}"}))
     except ValidationError as error:
@@ -133,29 +135,13 @@ def resolve_reading(params: Params, dataset: Dataset, reading: str) -> ArmPlan:
 
 
 def recipe_of(params: Params, dataset: Dataset) -> dict[str, Any]:
-    """The dataset's recipe with its overrides."""
+    """Return the dataset's recipe with its overrides."""
     data = params.data.by_name()[dataset]
     return _merge(params.recipes[data.recipe].model_dump(), data.overrides)
 
 
-def _split_arm(params: Params, arm: str) -> tuple[str, str]:
-    """The variant and the sampler that an arm's name says."""
-    if arm in params.variants:
-        if PAPER_SAMPLER not in params.samplers:
-            raise ParamsError(f"params.yaml: samplers: {PAPER_SAMPLER!r} is needed by arm {arm!r}")
-        return arm, PAPER_SAMPLER
-    for sampler in params.samplers:
-        variant = arm.removesuffix(f"-{sampler}")
-        if variant != arm and variant in params.variants:
-            return variant, sampler
-    raise ParamsError(
-        f"params.yaml: arms: {arm!r} is neither a variant ({listed(params.variants)}) nor "
-        f"<variant>-<sampler> (samplers: {listed(params.samplers)})"
-    )
-
-
 def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with what `change` says; keys below keys are merged, and a list is replaced."""
+    """Return `base` with the values of `change`; nested keys are merged, and a list is replaced."""
     merged = dict(base)
     for key, value in change.items():
         if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):

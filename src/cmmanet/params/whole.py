@@ -1,4 +1,4 @@
-"""The whole of params.yaml, and what is checked across its sections."""
+"""The whole of params.yaml, and the checks across its sections."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from cmmanet.params.recipe import Recipe
 from cmmanet.params.sections import Data, Dataset, Evaluate, Pair, Sampler
 from cmmanet.params.strict import Strict
 
-# The paper's own, which an arm has unless it names another.
+# The paper's sampler, and that of a variant that names none.
 PAPER_SAMPLER = "random_interval"
-# The paper's model as it trains it, whatever `sampler` makes the headline.
+# The paper's model trained as in the paper, whatever `sampler` makes the headline.
 PAPER_ARM = f"cmmanet-{PAPER_SAMPLER}"
-# Before a reading's name: what it trains is an arm to every stage.
+# Before a reading's name: every stage treats it as an arm.
 READING = "reading-"
 
 # Names become folders, DVC stage names and command-line words.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9_.-]*[a-z0-9])?")
 
-# Plan files that stand beside the arms' own.
+# Plan files in the same folder as those of the arms.
 _RESERVED = frozenset({"data", "split"})
 
 
@@ -44,8 +44,12 @@ class Params(Strict):
 
     @property
     def headline(self) -> str:
-        """The arm whose numbers stand for the paper's model."""
+        """The arm that DVC shows for the paper's model."""
         return f"cmmanet-{self.sampler}"
+
+    def sampler_of(self, variant: str) -> str:
+        """The name of the variant's sampler."""
+        return str(self.variants[variant].get("sampler", PAPER_SAMPLER))
 
     @field_validator("occlusion", mode="before")
     @classmethod
@@ -82,24 +86,40 @@ class Params(Strict):
             names = getattr(self, key)
             for name in names:
                 if names.count(name) > 1:
-                    raise ValueError(f"{key}: {name!r} stands there twice")
+                    raise ValueError(f"{key}: {name!r} is listed twice")
         for pair in self.cross:
             if self.cross.count(pair) > 1:
-                raise ValueError(f"cross: {pair.source} to {pair.target} stands there twice")
+                raise ValueError(f"cross: {pair.source} to {pair.target} is listed twice")
         return self
 
     @model_validator(mode="after")
-    def _what_is_named_is_there(self) -> Params:
+    def _references(self) -> Params:
         for pair in self.cross:
             for name in (pair.source, pair.target):
                 if name not in self.datasets:
                     raise ValueError(f"cross: {name} is not in datasets")
+        for variant in self.variants:
+            sampler = self.sampler_of(variant)
+            if sampler not in self.samplers:
+                raise ValueError(
+                    f"variants.{variant}.sampler: {sampler!r} is not one of {listed(self.samplers)}"
+                )
+        for arm in self.arms:
+            if arm not in self.variants:
+                raise ValueError(f"arms: {arm!r} is not a variant ({listed(self.variants)})")
+        if self.readings and PAPER_ARM not in self.variants:
+            raise ValueError(f"readings: {PAPER_ARM!r}, which they change, is not a variant")
         if self.sampler not in self.samplers:
             raise ValueError(f"sampler: {self.sampler!r} is not one of {listed(self.samplers)}")
         if self.headline not in self.arms:
             raise ValueError(
                 f"sampler: {self.sampler!r} makes {self.headline!r} the headline, "
                 "which is not in arms"
+            )
+        if self.sampler_of(self.headline) != self.sampler:
+            raise ValueError(
+                f"variants.{self.headline}.sampler: {self.sampler_of(self.headline)!r} is not the "
+                f"sampler in its name, {self.sampler!r}"
             )
         for dataset, data in self.data.by_name().items():
             recipe = data.recipe

@@ -1,4 +1,4 @@
-"""An arm's network, as its plan describes it."""
+"""Build an arm's network from its plan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def empty_network(plan: ArmPlan, identities: int) -> CMMANet:
-    """The arm's network, whose weights are still to be read."""
+    """Return the arm's network, whose weights must still be loaded."""
     model = plan.model
     return CMMANet(
         model.backbone,
@@ -29,10 +29,9 @@ def empty_network(plan: ArmPlan, identities: int) -> CMMANet:
 
 
 def build_network(plan: ArmPlan, identities: int, seed: int, folder: Path) -> CMMANet:
-    """The arm's network with its initial weights, drawn from `seed` or read.
+    """Return the arm's network with its initial weights, drawn from `seed` or read.
 
-    A weights file given by a relative path is looked for in `folder`. The global
-    generators are left as they were.
+    The path of a weights file is relative to `folder`. The global generators are left unchanged.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Which device computes, and in which precision."""
+"""The device that computes, its precision, and what its numbers depend on."""
 
 from __future__ import annotations
 
@@ -9,17 +9,45 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-# How PyTorch's warning goes on after the operation's name.
+# What follows the operation's name in PyTorch's warning.
 _NO_KERNEL = "does not have a deterministic implementation"
 
 
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how a network computes.
+
+    Attributes:
+        device: where.
+        precision: of the matrix products.
+        workers: processes that decode frames; their number changes no result.
+    """
+
+    device: torch.device
+    precision: torch.dtype
+    workers: int
+
+    def autocast(self) -> torch.autocast:
+        """Within, matrix products are computed in `precision`."""
+        return torch.autocast(
+            self.device.type, self.precision, enabled=self.precision != torch.float32
+        )
+
+
+def choose_runtime(precision: str) -> Runtime:
+    """Return the best that this machine has; `precision` as in the parameters."""
+    device = choose_device()
+    return Runtime(device, choose_precision(precision, device), default_workers())
+
+
 def choose_device() -> torch.device:
-    """CUDA where there is one, else Apple's MPS, else the CPU; prepared for use."""
+    """Return CUDA where available, else Apple's MPS, else the CPU; prepared for use."""
     name = "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device("cuda" if torch.cuda.is_available() else name)
     prepare_device(device)
@@ -27,9 +55,9 @@ def choose_device() -> torch.device:
 
 
 def prepare_device(device: torch.device) -> None:
-    """Settle what a device's numbers depend on, before its first use.
+    """Fix what a device's numbers depend on, before its first use.
 
-    On CUDA, fp32 is then fp32 (by itself cuDNN rounds convolutions to TF32), and cuBLAS has
+    On CUDA, fp32 is then fp32 (by default cuDNN rounds convolutions to TF32), and cuBLAS has
     the workspace without which it is not deterministic.
     """
     if device.type == "cuda":
@@ -39,14 +67,14 @@ def prepare_device(device: torch.device) -> None:
 
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[set[str]]:
-    """Within, a GPU takes deterministic kernels where PyTorch has them.
+    """Within, a GPU uses deterministic kernels where PyTorch has them.
 
-    Gives the operations for which it has none, as they are met. On a CPU all are deterministic,
-    for a given number of threads; of MPS, PyTorch does not say.
+    Yields the set of operations without one, filled as they are called. On a CPU all are
+    deterministic, for a given number of threads; for MPS, PyTorch does not document it.
     """
-    met: set[str] = set()
+    without: set[str] = set()
     if device.type != "cuda":
-        yield met
+        yield without
         return
     before = torch.are_deterministic_algorithms_enabled()
     only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -57,26 +85,26 @@ def deterministic(device: torch.device) -> Iterator[set[str]]:
     def notice(message: Warning | str, *where: Any, **details: Any) -> None:
         operation, known, _ = str(message).partition(_NO_KERNEL)
         if known:
-            met.add(operation.strip())
+            without.add(operation.strip())
         else:
             show(message, *where, **details)
 
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # It would only tell of memory that is read before it is written.
+    # It would only reveal memory that is read before it is written.
     memory.fill_uninitialized_memory = False
     with warnings.catch_warnings():
         warnings.showwarning = notice
-        # Seen even by a user who wants to see none.
+        # Even for a user who silences all warnings.
         warnings.filterwarnings("always", message=f".*{_NO_KERNEL}")
         try:
-            yield met
+            yield without
         finally:
             torch.use_deterministic_algorithms(before, warn_only=only_warned)
             memory.fill_uninitialized_memory = filled
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Type of the matrix products: `fp32`, `bf16`, or `auto` for bf16 in hardware only.
+    """Return the type of the matrix products: `fp32`, `bf16`, or `auto` for bf16 in hardware only.
 
     Emulated bf16 is slower than fp32, and MPS gains nothing from it.
     """
@@ -86,18 +114,18 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def precision_name(precision: torch.dtype) -> str:
-    """`fp32` or `bf16`, as in the parameters."""
+    """Return `fp32` or `bf16`, as in the parameters."""
     return {torch.float32: "fp32", torch.bfloat16: "bf16"}[precision]
 
 
 def describe_device(device: torch.device) -> str:
-    """The device in words, with the thread count on CPU: the bits depend on it."""
+    """Return the device in words, with the thread count on CPU: the bits depend on it."""
     name = device_name(device)
     return name if device.type != "cpu" else f"CPU ({name}, {torch.get_num_threads()} threads)"
 
 
 def device_name(device: torch.device) -> str:
-    """The make and model of a GPU or a CPU."""
+    """Return the make and model of a GPU or a CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
@@ -106,7 +134,7 @@ def device_name(device: torch.device) -> str:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes that this process has held at most so far: of CUDA's memory, else of the machine's."""
+    """Return this process's peak in bytes so far: of CUDA memory, else of main memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -114,7 +142,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 def default_workers() -> int:
-    """Processes that decode frames beside each of those that train on this machine."""
+    """Return how many processes decode frames for each process that trains on this machine."""
     trainers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return min(8, (os.cpu_count() or 1) // 2 // trainers)
 

@@ -1,4 +1,4 @@
-"""What a person who watches a training wants to be told."""
+"""Warnings shown during training."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 COLLAPSED = 0.02
 UNIFORM = 0.98
 
-# Share of the iterations, after the warm-up, when uniform attention is worth a word.
+# Share of the iterations, after the warm-up, from which on uniform attention is reported.
 _SETTLED = 0.5
 
-# How near the loss is to the margin, and the distances to each other, when nothing is learnt;
-# relative to the margin.
+# How close the loss is to the margin, and the distances are to each other, when nothing is
+# learned; relative to the margin.
 _AT_MARGIN = 0.01
 
 
 def diagnose(plan: ArmPlan, epoch: Mapping[str, float]) -> dict[str, str]:
-    """What looks wrong in the means of an epoch, each sign by a name of its own.
+    """Return the warnings that the means of an epoch give rise to, by name.
 
     Thresholds are ours. `epoch` has the keys of the history.
     """
@@ -33,8 +33,8 @@ def diagnose(plan: ArmPlan, epoch: Mapping[str, float]) -> dict[str, str]:
         apart = epoch["positive_distance"] - epoch["negative_distance"]
         if max(abs(epoch["loss_triplet"] - stuck), abs(apart)) < _AT_MARGIN * stuck:
             signs["triplet"] = (
-                f"the triplet loss sits at {epoch['loss_triplet']:.3f}, where all distances are "
-                f"alike (they average {epoch['positive_distance']:.2g} to the hardest positive, "
+                f"the triplet loss is {epoch['loss_triplet']:.3f}, its value when all distances "
+                f"are equal (on average {epoch['positive_distance']:.2g} to the hardest positive, "
                 f"{epoch['negative_distance']:.2g} to the hardest negative): features may have "
                 "collapsed; try a lower optimiser.lr or a warm-up"
             )
@@ -44,26 +44,27 @@ def diagnose(plan: ArmPlan, epoch: Mapping[str, float]) -> dict[str, str]:
         entropy = epoch[f"attention{stage}_entropy"]
         if entropy < COLLAPSED:
             signs[f"collapsed{stage}"] = (
-                f"attention behind stage {stage} has collapsed to one place an image (entropy "
-                f"{entropy:.4f} of the uniform's): lower optimiser.lr or losses.concentration"
+                f"attention after stage {stage} has collapsed to one place per image (entropy "
+                f"{entropy:.4f} of its maximum): lower optimiser.lr or losses.concentration"
             )
         elif entropy > UNIFORM and settled:
             signs[f"uniform{stage}"] = (
-                f"attention behind stage {stage} is still uniform (entropy {entropy:.3f} of the "
-                "uniform's): the module does nothing yet"
+                f"attention after stage {stage} was nearly uniform at iteration "
+                f"{epoch['iterations']:.0f} of {schedule.iterations} (entropy {entropy:.3f} of its "
+                "maximum); if it stays so, the module has no effect"
             )
-    # Later on a training that goes well has little of the other two left.
+    # Later in a run that goes well, little of the other two losses is left.
     if plan.model.mam_after and epoch["epoch"] == 0:
-        learnt = sum(
+        learning = sum(
             getattr(losses, name) * epoch.get(f"loss_{name}", 0.0)
             for name in ("identity", "triplet")
         )
         for name in ("diversity", "concentration"):
             weighted = getattr(losses, name) * epoch.get(f"loss_{name}", 0.0)
-            if weighted > learnt:
+            if weighted > learning:
                 signs[name] = (
-                    f"losses.{name} {getattr(losses, name):g} drowns the rest: it makes "
-                    f"{weighted:.3g} of the first epoch's loss, identity and triplet "
-                    f"together {learnt:.3g}"
+                    f"losses.{name} {getattr(losses, name):g} dominates the loss: it contributes "
+                    f"{weighted:.3g} in the first epoch, identity and triplet together "
+                    f"{learning:.3g}"
                 )
     return signs

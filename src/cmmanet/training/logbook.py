@@ -147,7 +147,7 @@ class Logbook:
             "lr": rate,
             **{name: value / count for name, value in _numbers(self._sums).items()},
             **_numbers(attention_record(output, self._plan.model.mam_after)),
-            **({} if epoch.interval is None else {"interval": epoch.interval}),
+            **epoch.statistics,
             "repeated_clips": epoch.repeated_clips,
             "seconds": seconds,
             "frames_per_second": count * self._frames / seconds,

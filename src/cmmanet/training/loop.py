@@ -1,4 +1,4 @@
-"""The training loop: one arm, one trial."""
+"""The training loop: one run of one arm."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from cmmanet.clips.batches import ClipRequest, Epoch, epoch_batches, epoch_length
 from cmmanet.clips.dataset import ClipBatch, ClipDataset
+from cmmanet.clips.sampling import make_sampler
 from cmmanet.model.network import CMMANet
 from cmmanet.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from cmmanet.training.device import choose_precision, deterministic
+from cmmanet.training.device import Runtime, choose_precision, deterministic
 from cmmanet.training.logbook import Listener, Logbook, check_weights
 from cmmanet.training.processes import Processes, distribute
 from cmmanet.training.schedule import learning_rate
@@ -29,10 +30,10 @@ SAVE_EVERY = 120.0
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network in evaluation mode, and how it came to be.
+    """A trained network and the record of its run.
 
     Attributes:
-        network: as the last iteration left it.
+        network: in the state after the last iteration, in evaluation mode.
         history: the means of each epoch.
         nondeterministic: operations for which the device has no deterministic kernel.
     """
@@ -57,17 +58,18 @@ def train(
     """Train `network` for the plan's number of iterations; the last state is the result.
 
     The same seed gives the same bits on the same machine with any number of workers, and however
-    often the training was interrupted: it goes on from the newest whole checkpoint in the
-    folder `checkpoints`, which must belong to this very training. A checkpoint that cannot be
-    written is told, and training goes on.
+    often the run was interrupted: it goes on from the newest whole checkpoint in the folder
+    `checkpoints`, which must belong to the same run. A checkpoint that cannot be written is
+    reported, and training goes on.
 
     Raises:
         TrainingError: for a loss or a weight that is not finite, with its name and iteration.
-        ValueError: if a batch wants more identities than the split has, or cannot be shared by
+        ValueError: if a batch needs more identities than the split has, or cannot be shared by
             the processes.
         DecodeError: for a frame that does not decode.
     """
     device = processes.device
+    runtime = Runtime(device, choose_precision(plan.precision, device), workers)
     network = network.to(device).to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.Adam(
         network.parameters(),
@@ -86,18 +88,17 @@ def train(
         listener.begin(state.iteration, logbook.history)
         if processes.count > 1 and device.type != "cuda":
             listener.say(
-                "warning: batch normalisation is synchronised on CUDA only: each process takes "
-                "its own share's statistics, so that numbers depend on the number of processes"
+                "warning: batch normalisation is synchronised on CUDA only: each process uses the "
+                "statistics of its own share, so results depend on the number of processes"
             )
 
     if plan.compile:
         network.compile()
     trained = distribute(network, processes)
-    precision = choose_precision(plan.precision, device)
     epochs: dict[int, Epoch] = {}
     requests = _requests(plan, dataset, seed, state.iteration, epochs)
     shared = _Shared(dataset, processes.share(plan.batch.identities * plan.batch.clips))
-    loader = _loader(requests, shared, device, workers)
+    loader = _loader(requests, shared, runtime)
     with deterministic(device) as nondeterministic:
         for done, batch in enumerate(loader, start=state.iteration + 1):
             rate = learning_rate(plan.optimiser, plan.schedule, done - 1)
@@ -108,7 +109,7 @@ def train(
                 batch.clips.to(device, non_blocking=True),
                 batch.labels.to(device, non_blocking=True),
                 weights=plan.losses,
-                precision=precision,
+                runtime=runtime,
                 processes=processes,
             )
             epoch = (done - 1) // length
@@ -125,27 +126,23 @@ def train(
 
 
 def plan_epoch(plan: ArmPlan, dataset: ClipDataset, seed: int, epoch: int) -> Epoch:
-    """The requests of one epoch of the arm's training."""
-    sampling = plan.sampling
-    interval = sampling if sampling.kind == "random_interval" else None
+    """Plan the clips of one epoch of a run."""
     return epoch_batches(
         dataset.pid.tolist(),
         identities=plan.batch.identities,
         clips=plan.batch.clips,
-        max_interval=interval.max_interval if interval else None,
+        sampler=make_sampler(**vars(plan.sampling)),
         seed=seed,
         epoch=epoch,
-        interval_per_clip=interval is not None and interval.draw == "clip",
-        literal=interval is not None and interval.start == "literal",
     )
 
 
 def _requests(
     plan: ArmPlan, dataset: ClipDataset, seed: int, done: int, epochs: dict[int, Epoch]
 ) -> Iterator[list[ClipRequest]]:
-    """The requests of the iterations still to do, epoch after epoch, for one loader to serve.
+    """Yield the requests of each iteration still to do, epoch after epoch, for a single loader.
 
-    Each epoch planned is put into `epochs`.
+    Each planned epoch is added to `epochs`.
     """
     iterations = plan.schedule.iterations
     while done < iterations:
@@ -158,7 +155,7 @@ def _requests(
 
 
 class _Shared(Dataset[ClipBatch]):
-    """Of each batch this process's clips, and the labels of all."""
+    """Batches of this process's clips, with the labels of all clips."""
 
     def __init__(self, dataset: ClipDataset, share: slice) -> None:
         self._dataset = dataset
@@ -170,20 +167,20 @@ class _Shared(Dataset[ClipBatch]):
 
 
 def _loader(
-    requests: Iterator[list[ClipRequest]], dataset: _Shared, device: torch.device, workers: int
+    requests: Iterator[list[ClipRequest]], dataset: _Shared, runtime: Runtime
 ) -> DataLoader[ClipBatch]:
     return DataLoader(
         dataset,
         batch_sampler=requests,
-        collate_fn=_as_it_is,
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        prefetch_factor=4 if workers else None,
+        collate_fn=_unchanged,
+        num_workers=runtime.workers,
+        pin_memory=runtime.device.type == "cuda",
+        prefetch_factor=4 if runtime.workers else None,
         generator=torch.Generator(),  # else it draws from the global one
     )
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch
 
 
@@ -191,8 +188,8 @@ def _save(folder: Path, checkpoint: Checkpoint, listener: Listener) -> None:
     try:
         save_checkpoint(folder, checkpoint)
     except OSError as error:
-        # Hours of training are worth more than their safety copy.
+        # Hours of training are worth more than their checkpoint.
         listener.say(
             f"warning: no checkpoint of iteration {checkpoint.iteration} in {folder} ({error}); "
-            "training goes on, and an interruption would lose what was done since the last"
+            "training goes on, and an interruption would lose everything since the last checkpoint"
         )

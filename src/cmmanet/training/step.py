@@ -17,6 +17,7 @@ from cmmanet.losses import (
     identity_loss,
 )
 from cmmanet.model.network import ClipOutput
+from cmmanet.training.device import Runtime
 from cmmanet.training.processes import Processes, gather_output
 
 if TYPE_CHECKING:  # the GPU machines' benchmarks run without pydantic
@@ -30,10 +31,10 @@ def train_step(
     labels: Tensor,
     *,
     weights: Losses,
-    precision: torch.dtype,
+    runtime: Runtime,
     processes: Processes,
 ) -> tuple[ClipOutput, dict[str, Tensor]]:
-    """Forward, losses, backward and update; nothing here waits for the device.
+    """Run forward, losses, backward and update; nothing here waits for the device.
 
     Args:
         network: in training mode.
@@ -41,19 +42,18 @@ def train_step(
         clips: uint8 [B / processes, N, 3, H, W], this process's share of the batch.
         labels: int64 [B], of the whole batch.
         weights: of the losses.
-        precision: of the matrix products.
-        processes: that train together.
+        runtime: where and how the network computes.
+        processes: those that train together.
 
     Returns:
         The output for the whole batch, and the record of `objective`.
     """
-    device = processes.device
-    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+    with runtime.autocast():
         own = network(normalise(clips))
     output = gather_output(own, processes)
     loss, record = objective(output, labels, weights)
     optimiser.zero_grad(set_to_none=True)
-    # Processes average their gradients, which are to be added.
+    # Processes average their gradients, which should be added.
     (loss * processes.count).backward()  # type: ignore[no-untyped-call]
     optimiser.step()
     return output, record
@@ -62,7 +62,7 @@ def train_step(
 def objective(
     output: ClipOutput, labels: Tensor, weights: Losses
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The weighted sum of the losses, and every term of it before weighting, detached.
+    """Return the weighted sum of the losses, and its terms before weighting, detached.
 
     Diversity and concentration are averaged over images and summed over the MAMs. Terms
     of weight 0 are not computed. Nothing here waits for the device.
@@ -97,7 +97,7 @@ def objective(
 
 @torch.no_grad()
 def attention_record(output: ClipOutput, mam_after: tuple[int, ...]) -> dict[str, Tensor]:
-    """Statistics of each MAM's attention, named for the stage it follows."""
+    """Return statistics of each MAM's attention, named after the stage that the MAM follows."""
     record: dict[str, Tensor] = {}
     for stage, log in zip(mam_after, output.log_attention, strict=True):
         statistics = attention_statistics(log)

@@ -10,17 +10,19 @@ import pytest
 import safetensors.torch
 import torch
 
+from cmmanet.params import TestFrames
 from pipeline.parts.embeddings import Source, read_embeddings, source_of, write_embeddings
 
 SOURCE = Source(weights="w" * 64, frames="f" * 64)
 DENSE = torch.arange(6.0).reshape(3, 2)
+FEATURES: dict[TestFrames, torch.Tensor] = {"dense": DENSE, "chunk_first": DENSE + 0.5}
 ROWS = [11, 4, 7]
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     target = tmp_path / "trial-00.safetensors"
-    write_embeddings(target, DENSE, DENSE + 0.5, ROWS, SOURCE, {"device": "CPU", "of": ["é", 1]})
+    write_embeddings(target, FEATURES, ROWS, SOURCE, {"device": "CPU", "of": ["é", 1]})
     return target
 
 
@@ -46,7 +48,7 @@ def test_source_is_what_the_files_hold(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", Source._fields)
 def test_embeddings_of_something_else_are_refused(path: Path, name: str) -> None:
     now = SOURCE._replace(**{name: "0" * 64})
-    with pytest.raises(ValueError, match=rf"of other {name} than .*; run the stage embed m a$"):
+    with pytest.raises(ValueError, match=rf"from other {name} than .*; run the stage embed m a$"):
         read_embeddings(path, now, "embed m a")
 
 
@@ -72,7 +74,7 @@ def of_something_else(path: Path) -> None:
 
 def without_fingerprints(path: Path) -> None:
     # As they were before they were tied to what they come from.
-    content = {"dense": DENSE, "chunk_first": DENSE + 1, "tracklet": torch.tensor(ROWS)}
+    content = {**FEATURES, "tracklet": torch.tensor(ROWS)}
     safetensors.torch.save_file(content, path)
 
 
@@ -84,7 +86,7 @@ def without_fingerprints(path: Path) -> None:
         (cut_in_header, "no embeddings"),
         (cut_at_the_end, "no embeddings"),
         (of_something_else, "no embeddings"),
-        (without_fingerprints, "of other weights"),
+        (without_fingerprints, "made from other weights"),
     ],
 )
 def test_files_that_are_not_whole_or_too_old_get_one_line(
@@ -102,7 +104,7 @@ def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path: Path) -> No
     target = tmp_path / "taken"
     target.mkdir()
     with pytest.raises(OSError, match=rf"{target}: not written: "):
-        write_embeddings(target, DENSE, DENSE + 1, ROWS, SOURCE, {})
+        write_embeddings(target, FEATURES, ROWS, SOURCE, {})
     assert list(tmp_path.iterdir()) == [target] and list(target.iterdir()) == []
     with pytest.raises(OSError, match="gone/x: not written: "):
-        write_embeddings(tmp_path / "gone/x", DENSE, DENSE + 1, ROWS, SOURCE, {})
+        write_embeddings(tmp_path / "gone/x", FEATURES, ROWS, SOURCE, {})

@@ -1,12 +1,12 @@
-"""What the attention of a network looks at, over every frame of some tracklets."""
+"""Measure what the attention of a network attends to, over every frame of some tracklets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from cmmanet.clips.normalise import normalise
 from cmmanet.datasets.canvas import Part
@@ -20,50 +20,25 @@ from cmmanet.evaluation.attention.measures import (
     part_areas,
 )
 from cmmanet.evaluation.attention.table import FIXED, UNIFORM
-from cmmanet.evaluation.embedding import BATCH
 from cmmanet.evaluation.folding import for_inference
+from cmmanet.evaluation.frame_batches import frame_batches, read_pixels
 from cmmanet.frames.archive import FrameStore
-from cmmanet.frames.decode import read_frames
-from cmmanet.geometry import edges_between
+from cmmanet.geometry import View, edges_between
 from cmmanet.model.network import CMMANet
-from cmmanet.training.device import deterministic
+from cmmanet.training.device import Runtime, deterministic
 
 
 @torch.inference_mode()
 def attention_maps(network: CMMANet, frames: Tensor) -> list[Tensor]:
-    """Attention float32 [F, K, h, w] of each MAM, the shallowest first.
+    """Return the attention float32 [F, K, h, w] of each MAM, the shallowest first.
 
     Args:
-        network: is left in evaluation mode.
+        network: left in evaluation mode.
         frames: uint8 [F, 3, H, W], on any device.
     """
     device = next(network.parameters()).device
     clips = normalise(frames.to(device, non_blocking=True))[:, None]
     return [maps.squeeze(1).float().exp() for maps in network.eval()(clips).log_attention]
-
-
-class _Frames(Dataset[tuple[Tensor, Tensor | None]]):
-    """Batches of frames uint8 [F, 3, H, W] with their label maps [F, H, W], where there are any."""
-
-    def __init__(
-        self,
-        store: FrameStore,
-        labels: FrameStore | None,
-        rows: Sequence[int],
-        size: tuple[int, int],
-    ) -> None:
-        self._store, self._labels, self._rows, self._size = store, labels, rows, size
-
-    def __len__(self) -> int:
-        return -(-len(self._rows) // BATCH)
-
-    def __getitem__(self, batch: int) -> tuple[Tensor, Tensor | None]:
-        begin, end = (len(self._rows) * edge // len(self) for edge in (batch, batch + 1))
-        rows = self._rows[begin:end]
-        pixels = torch.from_numpy(read_frames(self._store, rows, *self._size)).permute(0, 3, 1, 2)
-        if self._labels is None:
-            return pixels, None
-        return pixels, torch.from_numpy(read_labels(self._labels, rows))
 
 
 def observe(
@@ -73,11 +48,8 @@ def observe(
     tracklets: Tracklets,
     rows: Sequence[int],
     *,
-    height: int,
-    width: int,
-    device: torch.device,
-    precision: torch.dtype,
-    workers: int,
+    view: View,
+    runtime: Runtime,
     on_frames: Callable[[int], None],
 ) -> dict[int, dict[str, Tensor]]:
     """Measure the attention of each MAM over every frame of the tracklets in `rows`.
@@ -85,43 +57,34 @@ def observe(
     Args:
         network: used in evaluation mode.
         store: where the frames are read.
-        labels: where their label maps are; None if there are none.
+        labels: where their label maps are read; None if there are none.
         tracklets: the tracklet table.
         rows: which tracklets, and in which order.
-        height: of the network's input, in pixels.
-        width: of the network's input, in pixels.
-        device: where the network computes.
-        precision: of the matrix products.
-        workers: processes that decode.
-        on_frames: told the number of frames done after each batch.
+        view: size of the network's input.
+        runtime: where and how the network computes.
+        on_frames: called with the number of frames done after each batch.
 
     Returns:
-        By the stage behind which a MAM sits, what `measure_tracklets` gives [len(rows)]; the same
-        of uniform attention as "uniform_…" and of the mean map as "fixed_…", which show what is
-        due to the frames alone and to a fixed place; and h·w as "cells".
+        By the stage that a MAM follows: the measures of `measure_tracklets` [len(rows)]; the same
+        measures of uniform attention as "uniform_…" and of the mean map as "fixed_…", which show
+        what is due to the frames alone and to a fixed place; and h·w as "cells".
 
     Raises:
         DecodeError: for a frame or label map that does not decode, named with its archive.
     """
     stages = [int(stage) for stage in network.mams]
-    edges = {stage: _edges(network, height, width, stage) for stage in stages}
-    network = for_inference(network.to(device), precision)
+    edges = {stage: _edges(network, view, stage) for stage in stages}
+    network = for_inference(network.to(runtime.device), runtime.precision)
     frame, place = tracklets.frames_of(rows)
     owner = torch.from_numpy(place)
-    loader = DataLoader(
-        _Frames(store, labels, frame.tolist(), (height, width)),
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # else it draws from the global one
-    )
+    batches = frame_batches(frame.tolist(), partial(_read, store, labels, view), runtime)
     seen: dict[int, list[FrameMeasures]] = {stage: [] for stage in stages}
     sums: dict[int, Tensor] = {}
     occluded: list[Tensor] = []
     done = 0
-    with deterministic(device):
-        for pixels, parts in loader:
-            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+    with deterministic(runtime.device):
+        for pixels, parts in batches:
+            with runtime.autocast():
                 maps = attention_maps(network, pixels)
             if parts is not None:
                 occluded.append((parts == Part.OCCLUDER).flatten(1).any(1))
@@ -134,33 +97,39 @@ def observe(
             on_frames(done)
     hidden = torch.cat(occluded) if occluded else None
     return {
-        stage: _beside_others(seen[stage], (sums[stage] / len(owner)).float(), hidden, owner)
+        stage: _with_others(seen[stage], (sums[stage] / len(owner)).float(), hidden, owner)
         for stage in stages
     }
 
 
-def _beside_others(
+def _read(
+    store: FrameStore, labels: FrameStore | None, view: View, rows: Sequence[int]
+) -> tuple[Tensor, Tensor | None]:
+    """Read frames uint8 [F, 3, H, W] and their label maps uint8 [F, H, W]."""
+    pixels = read_pixels(store, view, rows)
+    return pixels, None if labels is None else torch.from_numpy(read_labels(labels, rows))
+
+
+def _with_others(
     batches: Sequence[FrameMeasures], mean: Tensor, occluded: Tensor | None, owner: Tensor
 ) -> dict[str, Tensor]:
-    """Each tracklet's measures, beside those of uniform attention and of the mean map [K, h, w]."""
+    """Measure each tracklet, and uniform attention and the mean map [K, h, w] on its frames."""
     tracklets, cells = int(owner.max()) + 1, mean[0].numel()
     others = {UNIFORM: torch.full_like(mean, 1 / cells), FIXED: mean}
-    found = {
+    measured = {
         "cells": torch.full((tracklets,), cells),
         **measure_tracklets(_joined(batches), occluded, owner, tracklets),
     }
     for name, same in others.items():
         always = _joined([_measure_always(same, batch) for batch in batches])
         measures = measure_tracklets(always, occluded, owner, tracklets)
-        found |= {f"{name}{measure}": values for measure, values in measures.items()}
-    return found
+        measured |= {f"{name}{measure}": values for measure, values in measures.items()}
+    return measured
 
 
-def _edges(
-    network: CMMANet, height: int, width: int, stage: int
-) -> tuple[list[float], list[float]]:
-    rows, columns = network.backbone.cell_centres(height, width, stage=stage)
-    return edges_between(rows, height), edges_between(columns, width)
+def _edges(network: CMMANet, view: View, stage: int) -> tuple[list[float], list[float]]:
+    rows, columns = network.backbone.cell_centres(*view, stage=stage)
+    return edges_between(rows, view.height), edges_between(columns, view.width)
 
 
 def _measure_always(same: Tensor, batch: FrameMeasures) -> FrameMeasures:
