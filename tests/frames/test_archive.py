@@ -94,7 +94,7 @@ def test_reads_in_a_forked_process(tmp_path: Path) -> None:
 def test_archive_cut_short_is_refused(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "part.zip")
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(ArchiveError, match=r"part\.zip: no whole zip archive .* cut short"):
+    with pytest.raises(ArchiveError, match=r"part\.zip: not a whole zip archive .* cut short"):
         list_members(path, ".jpg")
 
 
