@@ -30,7 +30,7 @@ def write_zip(path: Path, compression: int = zipfile.ZIP_STORED) -> Path:
 
 def store_of(path: Path) -> tuple[FrameStore, list[str]]:
     members = list_members(path, ".jpg")
-    return FrameStore([path], FrameColumns.of(members)), list(members)
+    return FrameStore([path], FrameColumns.from_members([members])), list(members)
 
 
 def place_of(path: Path, name: str) -> tuple[int, int]:

@@ -33,7 +33,7 @@ def tarred(
 
 def read_all(path: Path) -> dict[str, bytes]:
     members = list_members(path, ".png")
-    store = FrameStore([path], FrameColumns.of(members))
+    store = FrameStore([path], FrameColumns.from_members([members]))
     return {name: store.read(row) for row, name in enumerate(members)}
 
 

@@ -24,7 +24,7 @@ def check_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None
         ({"datasets": []}, "datasets: "),
         (
             {"datasets": ["duke"]},
-            "input should be 'synthetic', 'mars', 'ilids-vid' or 'prid2011', got 'duke'",
+            "input should be 'mars', 'ilids-vid', 'prid2011' or 'synthetic', got 'duke'",
         ),
         ({"datasets": ["mars", "mars"]}, "'mars' stands there twice"),
         ({"arms": ["x", "cmmanet-random_interval"]}, "arms: 'x' is neither a variant"),
@@ -255,7 +255,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         ),
         (
             {"datasets": ["x"]},
-            "datasets.0: input should be 'synthetic', 'mars', 'ilids-vid' or 'prid2011', got 'x'",
+            "datasets.0: input should be 'mars', 'ilids-vid', 'prid2011' or 'synthetic', got 'x'",
         ),
         ({"variants": {3: {}}}, "variants.3: a key should be text; put it in quotes"),
     ],

@@ -27,6 +27,10 @@ class ArchiveError(ValueError):
     """An archive that is missing, cut short, damaged or not to be trusted."""
 
 
+COLUMNS = ("offset", "stored", "size", "compression", "crc")
+"""The columns of `Members` that reading a frame needs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Members:
     """Where the bytes of each file [M] are: 30 bytes per file and its name, no Python objects."""

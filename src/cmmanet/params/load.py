@@ -39,7 +39,7 @@ def load_params(path: Path) -> Params:
         raise ParamsError(readable(error, path.name)) from None
     # Overrides of datasets that are not run as well, and variants that no arm uses: a slip is
     # better told before it is used.
-    for dataset, data in params.data.by_name().items():
+    for dataset, data in params.data.items():
         try:
             Recipe.model_validate(recipe_of(params, dataset))
         except ValidationError as error:

@@ -101,7 +101,7 @@ class Params(Strict):
                 f"sampler: {self.sampler!r} makes {self.headline!r} the headline, "
                 "which is not in arms"
             )
-        for dataset, data in self.data.by_name().items():
+        for dataset, data in self.data.items():
             recipe = data.recipe
             if recipe not in self.recipes:
                 raise ValueError(
