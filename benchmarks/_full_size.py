@@ -13,14 +13,17 @@ import numpy as np
 import scipy.io
 
 from benchmarks._memory import peak_mb
-from cmmanet.datasets import mars
+from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.frames.archive import list_members
 from cmmanet.frames.index import build_index
+
+MARS = DATASETS["mars"]
 
 
 def write_made_up_lists(info: Path) -> None:
     """Write the five official files with made-up tracklets, as many and as long in all."""
-    counts = mars.OFFICIAL_COUNTS
+    counts = MARS.official_counts
+    assert counts is not None
     for part in ("train", "test"):
         tracklets, frames = counts[f"{part}_tracklets"], counts[f"{part}_frames"]
         last = np.linspace(0, frames, tracklets + 1).round().astype(np.int32)[1:]
@@ -42,9 +45,8 @@ def write_made_up_lists(info: Path) -> None:
 def index(folder: Path) -> dict[str, float]:
     """Do what the index stage does, from the official lists to the two tables."""
     start = time.perf_counter()
-    listing = mars.read_listing(folder)
-    members = [list_members(folder / "mars.zip", mars.IMAGE_SUFFIX)]
-    summary = build_index(listing, members, folder / "index")
+    members = [list_members(folder / "mars.zip", MARS.image_suffix)]
+    summary = build_index(MARS.read_listing(folder, members), members, folder / "index")
     assert summary.found_frames == summary.listed_frames and summary.unlisted_members == 0
     return {
         "seconds": time.perf_counter() - start,

@@ -68,7 +68,7 @@ def open_pictures(path: Path, compression: int, pictures: list[bytes]) -> FrameS
     with zipfile.ZipFile(path, "w", compression) as archive:
         for number in range(PICTURES):
             archive.writestr(f"{number:05d}.jpg", pictures[number % len(pictures)])
-    return FrameStore([path], FrameColumns.of(list_members(path, ".jpg")))
+    return FrameStore([path], FrameColumns.from_members([list_members(path, ".jpg")]))
 
 
 def clip_rates(store: FrameStore) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Stage fetch: make sure that a dataset's files are in place, and say what they are."""
+"""Stage fetch: render, download or check a dataset's files, and list them in a manifest."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from cmmanet.datasets import mars, synthetic
+from cmmanet.datasets import catalogue
+from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.datasets.mirror import get_file
-from cmmanet.datasets.protocol import files_of
 from cmmanet.frames import archive
 from cmmanet.frames.archive import digest_part, hash_file, list_members
-from cmmanet.params import DataPlan, Render
+from cmmanet.params import DataPlan
 from pipeline.parts import workspace
 from pipeline.parts.command import DatasetName, run
+from pipeline.parts.rendering import render_once
 
 
 def main(dataset: DatasetName) -> None:
     """Render or verify DATASET's archives and write data/DATASET/manifest.json.
 
-    Runs at every `dvc repro`, since DVC cannot see the raw data folder, and costs little:
-    files whose size and time are unchanged are not read again.
+    Runs at every `dvc repro`, since DVC cannot see the raw data folder. A file of the same size,
+    time and inode as before is not read again.
     """
     plan = workspace.read_plan(DataPlan, f"{dataset}/data.json")
     folder = workspace.raw_folder() / dataset
@@ -43,23 +44,23 @@ def main(dataset: DatasetName) -> None:
     with workspace.locked(workspace.root() / ".locks", f"fetch-{dataset}", wait=True):
         if plan.render is None:
             if mirror := os.environ.get("CMMANET_MIRROR"):
-                _mirrored(f"{mirror.rstrip('/')}/{dataset}", dataset, folder)
-            manifest = _verified(dataset, folder)
+                _download(f"{mirror.rstrip('/')}/{dataset}", dataset, folder)
+            manifest = _verify(dataset, folder)
         else:
-            folder = rendered(folder, plan.render)
+            folder = render_once(folder, plan.render)
             try:
-                manifest = _verified(dataset, folder)
+                manifest = _verify(dataset, folder)
             except ValueError as error:
                 raise ValueError(
-                    f"{error} (rendered data: delete {folder} and it is rendered again)"
+                    f"{error} (rendered data: delete {folder}, then run this again)"
                 ) from None
     workspace.write_json(workspace.data_folder(dataset) / "manifest.json", manifest)
-    print(_in_words(manifest))
+    print(_describe(manifest))
 
 
-def _mirrored(mirror: str, dataset: str, folder: Path) -> None:
-    """Get what is not in place yet from the user's mirror, resuming what broke off."""
-    for name in files_of(dataset).MIRROR_FILES:
+def _download(mirror: str, dataset: str, folder: Path) -> None:
+    """Get missing files from the user's mirror; resume interrupted downloads."""
+    for name in DATASETS[dataset].mirror_files:
         target = folder / name
         if target.exists() or target.with_suffix("").is_dir():
             continue
@@ -82,85 +83,68 @@ def _show(bar: Progress, task: TaskID, done: int, total: int | None) -> None:
     bar.update(task, completed=done, total=total)
 
 
-def rendered(parent: Path, render: Render) -> Path:
-    """The folder of the rendered archives: one for each set of parameters, kept for reuse."""
-    content = json.dumps([synthetic.RENDERER_VERSION, render.model_dump()], sort_keys=True)
-    folder = parent / hashlib.sha256(content.encode()).hexdigest()[:12]
-    if not folder.is_dir():
-        parent.mkdir(parents=True, exist_ok=True)
-        console = Console(stderr=True)
-        with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-            task = bar.add_task("rendering pedestrians")
-            synthetic.render(
-                folder,
-                **render.model_dump(),
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-    return folder
-
-
-def _verified(dataset: str, folder: Path) -> dict[str, Any]:
-    """The manifest of the files in `folder`, from the last time if none has changed."""
-    files = files_of(dataset)
-    parts = files.find_parts(folder)
-    stamps = {str(file): _stamp(file) for file in [*files.info_files(folder), *parts]}
-    kept = workspace.root() / "data" / ".manifests" / f"{dataset}.json"
-    # What an older version of this code verified is verified anew.
-    rooms = (Path(mars.__file__).parent, Path(archive.__file__).parent)
-    code = [Path(__file__), *(file for room in rooms for file in sorted(room.glob("*.py")))]
+def _verify(dataset: str, folder: Path) -> dict[str, Any]:
+    """Return the manifest of the files in `folder`: the last one if none of them has changed."""
+    official = DATASETS[dataset]
+    parts = official.find_parts(folder)
+    stamps = {str(file): _stamp(file) for file in [*official.info_files(folder), *parts]}
+    cache = workspace.root() / "data" / ".manifests" / f"{dataset}.json"
+    # Files that an older version of this code has verified are verified again.
+    packages = (Path(catalogue.__file__).parent, Path(archive.__file__).parent)
+    code = [Path(__file__), *(file for folder in packages for file in sorted(folder.glob("*.py")))]
     version = [hash_file(file) for file in code]
     try:
-        last = json.loads(kept.read_bytes())
+        last = json.loads(cache.read_bytes())
         if last["stamps"] == stamps and last["version"] == version:
             return dict(last["manifest"])
     except (OSError, ValueError, KeyError):
-        pass  # the first time, or a file that is not whole
+        pass  # the first time, or a damaged file
     manifest = _manifest(dataset, folder, parts)
-    workspace.write_json(kept, {"version": version, "stamps": stamps, "manifest": manifest})
+    workspace.write_json(cache, {"version": version, "stamps": stamps, "manifest": manifest})
     return manifest
 
 
 def _manifest(dataset: str, folder: Path, parts: list[Path]) -> dict[str, Any]:
-    files = files_of(dataset)
-    members = [list_members(part, files.IMAGE_SUFFIX) for part in parts]
-    listing = files.read_listing(folder, members)
-    counts = files.counts(folder, listing)
+    official = DATASETS[dataset]
+    members = [list_members(part, official.image_suffix) for part in parts]
+    listing = official.read_listing(folder, members)
+    counts = official.counts(folder, listing)
     archives: list[dict[str, Any]] = [
-        {"name": part.name, **digest_part(part, found)._asdict()}
-        for part, found in zip(parts, members, strict=True)
+        {"name": part.name, **digest_part(part, own)._asdict()}
+        for part, own in zip(parts, members, strict=True)
     ]
-    rendered = dataset == "synthetic"
-    official = counts if rendered else files.OFFICIAL_COUNTS
-    frames = len(listing.member) if rendered else files.OFFICIAL_FRAMES
-    found = sum(archive["images"] for archive in archives)
+    expected, frames = official.official_counts, official.official_frames
+    if expected is None:  # rendered here
+        expected, frames = counts, len(listing.member)
+    images = sum(archive["images"] for archive in archives)
     return {
         "dataset": dataset,
-        # Relative to the raw data folder, so that the manifest is the same on any machine.
+        # Relative to the raw data folder: the manifest is the same on any machine.
         "folder": folder.relative_to(workspace.raw_folder()).as_posix(),
         "archives": archives,
-        "info": {file.name: hash_file(file) for file in files.info_files(folder)},
+        "info": {file.name: hash_file(file) for file in official.info_files(folder)},
         "counts": counts,
-        "official_counts": official,
+        "official_counts": expected,
         "listed_frames": len(listing.member),
         "official_frames": frames,
-        "complete": counts == official and (frames is None or found >= frames),
-        "warnings": _doubts(parts, files.UNCONFIRMED_MD5),
+        "complete": counts == expected and (frames is None or images >= frames),
+        "warnings": _check_md5(parts, official.unconfirmed_md5),
     }
 
 
-def _doubts(parts: list[Path], md5s: Mapping[str, str]) -> list[str]:
-    """What is worth a warning: a hash that one unconfirmed source gives, and is another."""
-    doubts = []
+def _check_md5(parts: list[Path], unconfirmed: Mapping[str, str]) -> list[str]:
+    """Return a warning for each archive whose hash differs from the unconfirmed one."""
+    warnings = []
     for part in parts:
-        if part.name in md5s and part.is_file():
+        if part.name in unconfirmed and part.is_file():
             with part.open("rb") as file:
-                found = hashlib.file_digest(file, _md5).hexdigest()
-            if found != md5s[part.name]:
-                doubts.append(
-                    f"{part.name} has md5 {found}; an unconfirmed source gives "
-                    f"{md5s[part.name]}: it may be damaged or another version"
+                md5 = hashlib.file_digest(file, _md5).hexdigest()
+            if md5 != unconfirmed[part.name]:
+                warnings.append(
+                    f"{part.name} has md5 {md5}; an unconfirmed source gives "
+                    f"{unconfirmed[part.name]}: it may be damaged or another version"
                 )
-    return doubts
+    return warnings
 
 
 def _md5() -> hashlib._Hash:
@@ -168,7 +152,7 @@ def _md5() -> hashlib._Hash:
 
 
 def _stamp(file: Path) -> list[int]:
-    """What changes when a file is replaced; of a folder, the same of all that it holds."""
+    """Return size, time and inode of a file, or a hash of those of all files in a folder."""
     if file.is_dir():
         stats = [path.stat() for path in sorted(file.rglob("*"))]
         content = json.dumps([[stat.st_size, stat.st_mtime_ns, stat.st_ino] for stat in stats])
@@ -177,9 +161,9 @@ def _stamp(file: Path) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
 
 
-def _in_words(manifest: dict[str, Any]) -> str:
+def _describe(manifest: dict[str, Any]) -> str:
     counts, official = manifest["counts"], manifest["official_counts"]
-    lines = [f"warning: {manifest['dataset']}: {doubt}" for doubt in manifest["warnings"]]
+    lines = [f"warning: {manifest['dataset']}: {text}" for text in manifest["warnings"]]
     if manifest["complete"]:
         return "\n".join(
             [
@@ -199,7 +183,7 @@ def _in_words(manifest: dict[str, Any]) -> str:
             f"{manifest['official_frames']:,}"
         )
     words = f"{manifest['dataset']}: PARTIAL: {', '.join(fewer)}"
-    return "\n".join([*lines, f"{words}; every number from it will be labelled so"])
+    return "\n".join([*lines, f"{words}; every result from it is labelled partial"])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Stage index: find every listed frame inside the archives, without unpacking them."""
+"""Stage index: locate every listed frame inside the archives, without unpacking them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
-from cmmanet.datasets.protocol import files_of
+from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.frames.archive import hash_file, list_members
 from cmmanet.frames.index import FRAMES, TRACKLETS, build_index
 from pipeline.parts import workspace
@@ -12,26 +12,25 @@ from pipeline.parts.command import DatasetName, run
 
 
 def main(dataset: DatasetName) -> None:
-    """Write DATASET's frames.parquet and tracklets.parquet, and index.json about them.
+    """Write DATASET's frames.parquet, tracklets.parquet, index.json and missing.txt.
 
-    missing.txt names every listed frame that no archive has.
+    missing.txt lists the official frames that no archive has.
     """
     data = workspace.data_folder(dataset)
     manifest = workspace.read_json(data / "manifest.json", f"fetch {dataset}")
     folder = workspace.raw_folder() / manifest["folder"]
-    files = files_of(dataset)
+    official = DATASETS[dataset]
     parts = [folder / archive["name"] for archive in manifest["archives"]]
-    members = [list_members(part, files.IMAGE_SUFFIX) for part in parts]
-    listing = files.read_listing(folder, members)
-    summary = build_index(listing, members, data)
-    # The names in a file of their own: of a dataset's half there are many.
+    members = [list_members(part, official.image_suffix) for part in parts]
+    summary = build_index(official.read_listing(folder, members), members, data)
+    # The missing frames have a file of their own: there may be many.
     counts = asdict(summary)
     missing = counts.pop("missing")
     workspace.write_text(data / "missing.txt", "".join(f"{name}\n" for name in missing))
     content = {
         "dataset": dataset,
         "folder": manifest["folder"],
-        # With their hashes: other pixels of the same sizes must reach everything downstream.
+        # With their hashes: other pixels of the same sizes must change everything downstream.
         "archives": {archive["name"]: archive["sha256"] for archive in manifest["archives"]},
         "tables": {name: hash_file(data / name) for name in (FRAMES, TRACKLETS)},
         "partial": not manifest["complete"] or bool(missing),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cmmanet.datasets.protocol import files_of
+from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.frames.index import load_tracklets
 from cmmanet.params import SplitPlan
 from pipeline.parts import workspace
@@ -12,13 +12,13 @@ from pipeline.parts.command import DatasetName, run
 def main(dataset: DatasetName) -> None:
     """Write DATASET's trials.json: tracklet rows by split, and the split of each trial.
 
-    MARS and synthetic data have one split, so that all their trials share it and differ in the
-    training seed. The others have ten: trial t is split t, trained with its own seed.
+    MARS and synthetic data have one split: their trials share it and differ in the training seed.
+    The others have ten: trial t is split t, trained with its own seed.
     """
     plan = workspace.read_plan(SplitPlan, f"{dataset}/split.json")
     data = workspace.data_folder(dataset)
     manifest = workspace.read_json(data / "manifest.json", f"fetch {dataset}")
-    trials = files_of(dataset).trials(
+    trials = DATASETS[dataset].trials(
         load_tracklets(data),
         workspace.raw_folder() / manifest["folder"],
         count=plan.trials,

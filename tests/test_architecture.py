@@ -15,7 +15,7 @@ SOURCE = REPOSITORY / "src" / "cmmanet"
 
 # Data goes from left to right, and a room imports only from those to its left.
 ROOMS = (
-    "geometry", "params", "datasets", "frames", "clips", "model", "losses", "training",
+    "geometry", "datasets", "params", "frames", "clips", "model", "losses", "training",
     "evaluation", "reporting",
 )  # fmt: skip
 

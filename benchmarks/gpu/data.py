@@ -10,7 +10,8 @@ import numpy as np
 
 from benchmarks._step import Setting
 from cmmanet.clips.dataset import ClipDataset
-from cmmanet.datasets import mars, synthetic
+from cmmanet.datasets.catalogue import DATASETS
+from cmmanet.datasets.rendered import synthetic
 from cmmanet.datasets.tracklets import TRAIN, Tracklets
 from cmmanet.frames.archive import FrameStore, list_members
 from cmmanet.frames.index import build_index, load_tracklets, open_store
@@ -56,6 +57,7 @@ def render(folder: Path, setting: Setting, *, tiny: bool) -> Rendered:
         seed=0,
     )
     archives = [folder / "raw" / f"bbox_{part}.zip" for part in ("train", "test")]
-    members = [list_members(archive, mars.IMAGE_SUFFIX) for archive in archives]
-    build_index(mars.read_listing(folder / "raw", members), members, folder)
+    layout = DATASETS["synthetic"]
+    members = [list_members(archive, layout.image_suffix) for archive in archives]
+    build_index(layout.read_listing(folder / "raw", members), members, folder)
     return Rendered(open_store(folder, archives), load_tracklets(folder))

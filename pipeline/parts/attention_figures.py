@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cmmanet.datasets.canvas import Part
+from cmmanet.datasets.rendered.canvas import Part
 from cmmanet.evaluation.attention.labels import open_labels, read_labels
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.params import PAPER_ARM, ReportPlan

@@ -14,9 +14,9 @@ from typing import Annotated
 import psutil
 import typer
 
-DatasetName = Annotated[
-    str, typer.Argument(metavar="DATASET", help="synthetic, mars, ilids-vid or prid2011")
-]
+from cmmanet.datasets.catalogue import DATASETS
+
+DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help=", ".join(DATASETS))]
 ArmName = Annotated[str, typer.Argument(metavar="ARM", help="an arm of params.yaml")]
 Level = Annotated[
     float, typer.Argument(metavar="LEVEL", help="a share of `occlusion` in params.yaml")

@@ -73,7 +73,7 @@ def read_crops(folder: Path) -> Crops:
     left_out = sum(not path.is_dir() or path.is_symlink() for path in root.rglob("*")) - len(
         members
     )
-    store = FrameStore([root], FrameColumns.of(members))
+    store = FrameStore([root], FrameColumns.from_members([members]))
     return Crops(folder, name, files, tracklets, store, left_out)
 
 

@@ -1,4 +1,4 @@
-"""A dataset as the stages index and split have left it."""
+"""A dataset as the stages index and split write it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.parts import workspace
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is known of a dataset; its frames are opened only where they are read."""
+    """A dataset's index, splits and tracklets; its frames are opened on demand."""
 
     folder: Path
     index: dict[str, Any]
@@ -23,15 +23,11 @@ class Dataset:
 
     @property
     def raw(self) -> Path:
-        """The folder of its archives."""
+        """Folder of the archives."""
         return workspace.raw_folder() / str(self.index["folder"])
 
     def open_frames(self) -> FrameStore:
-        """Open the archives.
-
-        Raises:
-            FileNotFoundError: if one is no longer there.
-        """
+        """Return a reader of the frames; it opens each archive on first use."""
         return open_store(self.folder, [self.raw / name for name in self.index["archives"]])
 
 

@@ -1,4 +1,4 @@
-"""Stage occluded: the people to test on, rendered with another share of occluded frames."""
+"""Stage occluded: the test identities, rendered with another share of occluded frames."""
 
 from __future__ import annotations
 
@@ -7,79 +7,79 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cmmanet.datasets.canvas import Part
-from cmmanet.datasets.protocol import files_of
+from cmmanet.datasets.catalogue import DATASETS
+from cmmanet.datasets.rendered.canvas import Part
 from cmmanet.datasets.tracklets import TRAIN, Tracklets
 from cmmanet.evaluation.attention.labels import open_labels, read_labels
 from cmmanet.frames.archive import FrameStore, digest_part, list_members
 from cmmanet.frames.index import build_index, load_tracklets
 from cmmanet.params import OcclusionPlan, Render
-from pipeline.fetch import rendered
 from pipeline.parts import workspace
 from pipeline.parts.command import Level, run
+from pipeline.parts.rendering import render_once
 
 
 def main(level: Level) -> None:
     """Render the test part at LEVEL and index it into occlusion/data/LEVEL/.
 
-    Runs at every `dvc repro` of the study, since DVC cannot see the raw data folder; what is
-    rendered is kept there. People, poses, cameras and boxes are the same at every LEVEL. The share
-    that was hit is measured in the label maps and written to index.json.
+    Runs at every `dvc repro` of the study, since DVC cannot see the raw data folder, where the
+    rendered archives stay. Identities, poses, cameras and boxes are the same at every LEVEL. The
+    actual share is measured in the label maps and written to index.json.
     """
     plan = workspace.read_plan(OcclusionPlan, "occlusion.json")
     # The raw data are shared by every copy of the repository.
     with workspace.locked(workspace.root() / ".locks", "fetch-synthetic", wait=True):
-        raw = rendered(workspace.raw_folder() / "synthetic", occluded_render(plan, level))
-    files, data = files_of("synthetic"), workspace.occluded_folder(level)
+        raw = render_once(workspace.raw_folder() / "synthetic", occluded_render(plan, level))
+    synthetic, data = DATASETS["synthetic"], workspace.occluded_folder(level)
     try:
-        parts = files.find_parts(raw)
-        members = [list_members(part, files.IMAGE_SUFFIX) for part in parts]
-        listing = files.read_listing(raw, members)
+        parts = synthetic.find_parts(raw)
+        members = [list_members(part, synthetic.image_suffix) for part in parts]
+        listing = synthetic.read_listing(raw, members)
         missing = build_index(listing, members, data).missing
         if missing:
             raise ValueError(f"{len(missing):,} frames are missing, such as {missing[0]}")
         occluded = occluded_frames(data, raw)
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(f"{error} (rendered data: delete {raw}, run this again)") from None
-    trials = files.trials(load_tracklets(data), raw, count=1, test_half=None)
+    trials = synthetic.trials(load_tracklets(data), raw, count=1, test_half=None)
     workspace.write_json(data / "trials.json", trials)
     content = {
         "level": level,
         "folder": raw.relative_to(workspace.raw_folder()).as_posix(),
         # With their hashes: other pixels of the same sizes must be embedded anew.
         "archives": {
-            part.name: digest_part(part, found).sha256
-            for part, found in zip(parts, members, strict=True)
+            part.name: digest_part(part, own).sha256
+            for part, own in zip(parts, members, strict=True)
         },
         "frames": len(occluded),
         "occluded": sum(occluded),
     }
     workspace.write_json(data / "index.json", content)
-    print(f"{level:.0%} of frames occluded: {sum(occluded):,} of {len(occluded):,} are")
+    print(f"{level:.0%} of frames occluded: {sum(occluded):,} of {len(occluded):,}")
 
 
 def occluded_render(plan: OcclusionPlan, level: float) -> Render:
-    """What to render: the dataset's own test people, and as few to train on as there may be.
+    """Return what to render: the dataset's own test identities, and the fewest training ones.
 
     Raises:
         ValueError: if synthetic is not run, or the level is not in the plan.
     """
     if plan.render is None:
         raise ValueError(
-            "only rendered people can be occluded at will: add `synthetic` to `datasets` of "
+            "only rendered pedestrians can be occluded at will: add `synthetic` to `datasets` of "
             "params.yaml"
         )
     if level not in plan.levels:
         planned = ", ".join(map(str, plan.levels))
         raise ValueError(f"{level} is not in `occlusion` of params.yaml ({planned})")
-    # Nobody is drawn from another person's generator: those to train on change nothing here.
+    # Each identity has its own generator: the training identities change nothing here.
     return plan.render.model_copy(update={"occlusion": level, "train_identities": 2})
 
 
 def occluded_frames(data: Path, raw: Path) -> list[bool]:
-    """Whether each frame of the real people to test on has something before the person.
+    """Return whether each frame of the test identities has an occluder.
 
-    Junk and distractors are not among them.
+    Junk and distractors are left out.
 
     Raises:
         ValueError: if a frame has no label map.

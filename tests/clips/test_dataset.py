@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import index_mars
 from torch.utils.data import DataLoader
 
 from cmmanet.clips.batches import ClipRequest, clip_draw, epoch_batches
@@ -12,11 +13,10 @@ from cmmanet.clips.dataset import ClipDataset
 from cmmanet.clips.erasing import erasure_draw
 from cmmanet.clips.normalise import MEAN, STD, normalise
 from cmmanet.clips.sampling import Interval, RandomInterval, Restricted
-from cmmanet.datasets import mars
 from cmmanet.datasets.tracklets import Tracklets
-from cmmanet.frames.archive import FrameStore, list_members
+from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import decode
-from cmmanet.frames.index import build_index, load_tracklets, open_store
+from cmmanet.frames.index import load_tracklets, open_store
 from cmmanet.geometry import View
 from cmmanet.params.recipe import Clip
 
@@ -26,8 +26,7 @@ VIEW = View(48, 24)
 @pytest.fixture
 def index(write_mars: Callable[..., Path], tmp_path: Path) -> tuple[FrameStore, Tracklets]:
     root = write_mars()
-    parts = mars.find_parts(root)
-    build_index(mars.read_listing(root), [list_members(p, ".jpg") for p in parts], tmp_path)
+    parts = index_mars(root, tmp_path)
     return open_store(tmp_path, parts), load_tracklets(tmp_path)
 
 

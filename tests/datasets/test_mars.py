@@ -6,27 +6,30 @@ import numpy as np
 import pytest
 import scipy.io
 
-from cmmanet.datasets import mars
+from cmmanet.datasets.catalogue import DATASETS
+from cmmanet.datasets.mars import INFO_FILES
+from cmmanet.datasets.official_files import DatasetError
 from cmmanet.datasets.tracklets import Tracklets
 
 Write = Callable[..., Path]
+MARS = DATASETS["mars"]
 
 
 def test_every_missing_file_is_named_with_its_source(tmp_path: Path) -> None:
     (tmp_path / "bbox_train").mkdir()
-    with pytest.raises(mars.MarsError) as raised:
-        mars.find_parts(tmp_path)
+    with pytest.raises(DatasetError) as raised:
+        MARS.find_parts(tmp_path)
     message = str(raised.value)
     assert "bbox_test.zip" in message and "info/query_IDX.mat" in message
-    assert mars.PAGE in message and "bbox_train.zip" not in message
+    assert "project_mars.html" in message and "bbox_train.zip" not in message
 
 
 def test_listing_has_the_official_order_and_roles(write_mars: Write, tmp_path: Path) -> None:
-    listing = mars.read_listing(write_mars())
+    listing = MARS.read_listing(write_mars())
     assert listing.member[0] == "bbox_train/0001/0001C1T0001F002.jpg"
     assert listing.member[11] == "bbox_test/00-1/00-1C1T0001F002.jpg"
     assert listing.number[:3].tolist() == [2, 3, 4]
-    assert mars.counts(tmp_path, listing) == {
+    assert MARS.counts(tmp_path, listing) == {
         "train_tracklets": 4,
         "train_frames": 11,
         "train_identities": 2,
@@ -36,18 +39,20 @@ def test_listing_has_the_official_order_and_roles(write_mars: Write, tmp_path: P
     }
 
 
-def test_gallery_holds_queries_junk_and_distractors() -> None:
+def test_gallery_holds_queries_junk_and_distractors(tmp_path: Path) -> None:
     role = np.array(["train", "train", "gallery", "gallery", "query"])
     rows = np.arange(5)
     tracklets = Tracklets(rows, np.array([1, 1, -1, 0, 2]), rows, rows, rows, role)
-    assert mars.split(tracklets) == {"train": [0, 1], "query": [4], "gallery": [2, 3, 4]}
+    trials = MARS.trials(tracklets, tmp_path, count=3, test_half=None)
+    assert trials["trials"] == [0, 0, 0]
+    assert trials["splits"] == [{"train": [0, 1], "query": [4], "gallery": [2, 3, 4]}]
 
 
-def test_split_without_queries_is_refused() -> None:
+def test_split_without_queries_is_refused(tmp_path: Path) -> None:
     rows = np.arange(1)
     tracklets = Tracklets(rows, rows, rows, rows, rows, np.array(["train"]))
-    with pytest.raises(mars.MarsError, match="no query"):
-        mars.split(tracklets)
+    with pytest.raises(DatasetError, match="no query"):
+        MARS.trials(tracklets, tmp_path, count=1, test_half=None)
 
 
 @pytest.mark.parametrize(
@@ -61,52 +66,52 @@ def test_names_that_are_no_frames_of_their_tracklet_are_refused(
     lines = (root / "info/train_name.txt").read_text().split()
     lines[1] = name
     (root / "info/train_name.txt").write_text("\r\n".join(lines))
-    with pytest.raises(mars.MarsError, match=r"line 2: .* is not a frame of pid 1, camera 1"):
-        mars.read_listing(root)
+    with pytest.raises(DatasetError, match=r"line 2: .* is not a frame of pid 1, camera 1"):
+        MARS.read_listing(root)
 
 
 def test_list_shorter_than_the_table_is_refused(write_mars: Write) -> None:
     root = write_mars()
     lines = (root / "info/test_name.txt").read_text().split()
     (root / "info/test_name.txt").write_text("\n".join(lines[:-1]))
-    with pytest.raises(mars.MarsError, match="15 names, but the tracklets end at line 16"):
-        mars.read_listing(root)
+    with pytest.raises(DatasetError, match="15 names, but the tracklets end at line 16"):
+        MARS.read_listing(root)
 
 
 @pytest.mark.parametrize("rows", [[[0]], [[7]], [[3, 3]], [[1]], [[2]]])
 def test_bad_query_rows_are_refused(write_mars: Write, rows: list[list[int]]) -> None:
     root = write_mars()
     scipy.io.savemat(root / "info/query_IDX.mat", {"query_IDX": np.array(rows)})
-    with pytest.raises(mars.MarsError, match=r"query_IDX\.mat"):
-        mars.read_listing(root)
+    with pytest.raises(DatasetError, match=r"query_IDX\.mat"):
+        MARS.read_listing(root)
 
 
 def test_truncated_mat_file_is_refused(write_mars: Write) -> None:
     root = write_mars()
     file = root / "info/tracks_test_info.mat"
     file.write_bytes(file.read_bytes()[:150])
-    with pytest.raises(mars.MarsError, match=r"not a whole \.mat file"):
-        mars.read_listing(root)
+    with pytest.raises(DatasetError, match=r"not a whole \.mat file"):
+        MARS.read_listing(root)
 
 
 def test_mat_file_with_another_matrix_is_refused(write_mars: Write) -> None:
     root = write_mars()
     scipy.io.savemat(root / "info/tracks_test_info.mat", {"x": np.zeros((1, 4))})
-    with pytest.raises(mars.MarsError, match="holds no matrix track_test_info"):
-        mars.read_listing(root)
+    with pytest.raises(DatasetError, match="has no matrix track_test_info"):
+        MARS.read_listing(root)
 
 
 def test_official_metadata_at_full_size(shared: Path, tmp_path: Path) -> None:
     info = tmp_path / "info"
     info.mkdir()
-    for name in mars.INFO_FILES:
+    for name in INFO_FILES:
         source = shared / "mars_info" / name
         if source.is_file():
             (info / name).write_bytes(source.read_bytes())
         else:
             (info / name).write_bytes(lzma.decompress(Path(f"{source}.xz").read_bytes()))
-    listing = mars.read_listing(tmp_path)
-    assert mars.counts(tmp_path, listing) == mars.OFFICIAL_COUNTS
+    listing = MARS.read_listing(tmp_path)
+    assert MARS.counts(tmp_path, listing) == MARS.official_counts
     assert len(listing.member) == 1_191_003
     test = listing.role != "train"
     assert (listing.pid[test] == -1).sum() == 870
@@ -116,5 +121,5 @@ def test_official_metadata_at_full_size(shared: Path, tmp_path: Path) -> None:
 
 def test_real_sample(shared: Path) -> None:
     folder = shared / "real_sample" / "mars"
-    assert [part.name for part in mars.find_parts(folder)] == ["bbox_train.zip", "bbox_test.zip"]
-    assert len(mars.read_listing(folder).member) == 1_340
+    assert [part.name for part in MARS.find_parts(folder)] == ["bbox_train.zip", "bbox_test.zip"]
+    assert len(MARS.read_listing(folder).member) == 1_340

@@ -14,8 +14,8 @@ from PIL import Image
 from scipy.io import loadmat
 
 import cmmanet
-from cmmanet.datasets.canvas import Part
-from cmmanet.datasets.synthetic import render
+from cmmanet.datasets.rendered.canvas import Part
+from cmmanet.datasets.rendered.synthetic import render
 
 SMALL = {
     "train_identities": 5,
@@ -279,7 +279,7 @@ import signal
 from pathlib import Path
 
 os.cpu_count = lambda: 2
-from cmmanet.datasets.synthetic import render
+from cmmanet.datasets.rendered.synthetic import render
 
 if __name__ == "__main__":
     # A shell's background job, and what it starts, would ignore it.

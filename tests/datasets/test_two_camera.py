@@ -10,16 +10,25 @@ import scipy.io
 import torch
 from conftest import MATRIX, split_matrix
 
-from cmmanet.datasets.protocol import files_of
-from cmmanet.datasets.split_files import SplitFileError
+from cmmanet.datasets.catalogue import DATASETS
+from cmmanet.datasets.official_files import DatasetError
 from cmmanet.datasets.tracklets import Tracklets, Trials
-from cmmanet.datasets.two_camera import ILIDS_VID, PRID_2011, TwoCamera, TwoCameraError
+from cmmanet.datasets.two_camera import TwoCamera
 from cmmanet.evaluation.ranking import rank
 from cmmanet.frames.archive import list_members
 from cmmanet.frames.decode import read_frames
 from cmmanet.frames.index import IndexSummary, build_index, load_tracklets, open_store
 
 Write = Callable[..., Path]
+
+
+def two_camera(name: str) -> TwoCamera:
+    dataset = DATASETS[name]
+    assert isinstance(dataset, TwoCamera)
+    return dataset
+
+
+ILIDS_VID, PRID_2011 = two_camera("ilids-vid"), two_camera("prid2011")
 
 # Four people before both cameras, person 9 before one alone.
 SEQUENCES = {(pid, camera): 2 + pid % 3 for pid in (1, 2, 3, 10) for camera in (1, 2)} | {(9, 1): 5}
@@ -42,7 +51,7 @@ def prid_splits(tested: list[list[int]]) -> list[dict[str, list[str]]]:
 
 
 def index(data: TwoCamera, root: Path, target: Path) -> IndexSummary:
-    members = [list_members(part, data.IMAGE_SUFFIX) for part in data.find_parts(root)]
+    members = [list_members(part, data.image_suffix) for part in data.find_parts(root)]
     return build_index(data.read_listing(root, members), members, target)
 
 
@@ -52,7 +61,7 @@ def people(tracklets: Tracklets, rows: list[int]) -> list[tuple[int, int]]:
 
 def full(data: TwoCamera) -> Tracklets:
     """The tracklet table of the whole dataset, without its frames."""
-    numbers = data.matrix.numbers if data.matrix else range(1, data.people + 1)
+    numbers = data.matrix.numbers if data.matrix else range(1, data.identities + 1)
     pid = np.repeat(np.array(numbers, np.int64), 2)
     rows = np.arange(len(pid))
     return Tracklets(rows, pid, rows % 2 + 1, rows, rows + 1, np.array(["both"] * len(pid)))
@@ -63,7 +72,7 @@ def full(data: TwoCamera) -> Tracklets:
 def test_from_archive_to_ranks(
     write_two_camera: Write, tmp_path: Path, dataset: str, extracted: bool
 ) -> None:
-    data = files_of(dataset)
+    data = DATASETS[dataset]
     assert isinstance(data, TwoCamera)
     how: dict[str, Any] = {"sequences": SEQUENCES, "matrix": split_matrix(TESTED)}
     if dataset == "prid2011":
@@ -138,16 +147,16 @@ def test_splits_json_wins_and_takes_no_half(write_two_camera: Write) -> None:
     trials = ILIDS_VID.trials(full(ILIDS_VID), root, count=1)
     assert re.fullmatch(r"splits\.json \(sha256 [0-9a-f]{8}\)", trials["source"])
     assert len(trials["splits"][0]["query"]) == 2
-    with pytest.raises(TwoCameraError, match=r"splits\.json: names its test people itself"):
+    with pytest.raises(DatasetError, match=r"splits\.json: names its test identities itself"):
         ILIDS_VID.trials(full(ILIDS_VID), root, count=1, test_half="last")
 
 
 @pytest.mark.parametrize("data", [ILIDS_VID, PRID_2011])
 def test_every_missing_file_is_named_in_one_line(data: TwoCamera, tmp_path: Path) -> None:
-    with pytest.raises(TwoCameraError) as raised:
+    with pytest.raises(DatasetError) as raised:
         data.find_parts(tmp_path)
     message = str(raised.value)
-    assert data.archive in message and f"{data.part}/" in message and "splits.json" in message
+    assert data.archive in message and f"{data.folder}/" in message and "splits.json" in message
     assert str(tmp_path) in message and "\n" not in message
     if data is ILIDS_VID:
         assert "https://xiatian-zhu.github.io/" in message and MATRIX in message
@@ -155,14 +164,14 @@ def test_every_missing_file_is_named_in_one_line(data: TwoCamera, tmp_path: Path
 
 def test_missing_split_file_alone_is_named(write_two_camera: Write) -> None:
     root = write_two_camera("ilids-vid", {(1, 1): 1, (1, 2): 1}, extracted=True)
-    with pytest.raises(TwoCameraError, match=r"missing train-test people splits/.*mat or splits"):
+    with pytest.raises(DatasetError, match=r"missing train-test people splits/.*mat or splits"):
         ILIDS_VID.find_parts(root)
     root = write_two_camera("prid2011", {(1, 1): 1}, folder="prid")
-    with pytest.raises(TwoCameraError, match=r"missing splits\.json\. Put it into .*/prid: "):
+    with pytest.raises(DatasetError, match=r"missing splits\.json\. Put it into .*/prid: "):
         PRID_2011.find_parts(root)
     # The archive of iLIDS-VID should hold it; one that does not is told by name.
     root = write_two_camera("ilids-vid", {(1, 1): 1, (1, 2): 1}, folder="tar")
-    with pytest.raises(SplitFileError, match=r"tar: holds no train_test_splits_ilidsvid\.mat"):
+    with pytest.raises(DatasetError, match=r"tar: has no train_test_splits_ilidsvid\.mat"):
         ILIDS_VID.trials(full(ILIDS_VID), root, count=1)
 
 
@@ -170,7 +179,7 @@ def test_counts_of_a_part_and_of_the_whole(write_two_camera: Write) -> None:
     root = write_two_camera("ilids-vid", SEQUENCES, matrix=split_matrix(TESTED))
     listing = ILIDS_VID.read_listing(root, [list_members(root / "i-LIDS-VID.tar", ".png")])
     assert ILIDS_VID.counts(root, listing) == {"people": 4, "sequences": 8, "splits": 10}
-    assert ILIDS_VID.OFFICIAL_COUNTS == {"people": 300, "sequences": 600, "splits": 10}
+    assert ILIDS_VID.official_counts == {"people": 300, "sequences": 600, "splits": 10}
     assert ILIDS_VID.matrix is not None
     names = [
         f"i-LIDS-VID/sequences/cam{c}/person{pid:03d}/cam{c}_person{pid:03d}_00001.png"
@@ -178,7 +187,7 @@ def test_counts_of_a_part_and_of_the_whole(write_two_camera: Write) -> None:
         for c in (1, 2)
     ]
     assert ILIDS_VID.counts(root, ILIDS_VID.read_listing(root, [names])) == (
-        ILIDS_VID.OFFICIAL_COUNTS
+        ILIDS_VID.official_counts
     )
     # Splits of other sizes are another, easier task.
     (root / "splits.json").write_text(json.dumps([{"train": ["person001"], "test": ["person002"]}]))
@@ -198,7 +207,7 @@ def names_that_are_no_frames() -> list[str]:
 
 
 def test_other_images_are_no_frames(tmp_path: Path) -> None:
-    with pytest.raises(TwoCameraError, match=r"no person with 1 or more .* named like i-LIDS-VID/"):
+    with pytest.raises(DatasetError, match=r"no identity with 1 or more .* named like i-LIDS-VID/"):
         ILIDS_VID.read_listing(tmp_path, [names_that_are_no_frames()])
 
 
@@ -211,10 +220,10 @@ def test_other_images_are_no_frames(tmp_path: Path) -> None:
         ("[]", "expected a list of"),
         ("[1]", "split 0: has no list 'train'"),
         ('[{"train": ["person001"], "test": []}]', "split 0: has no list 'test'"),
-        ('[{"train": ["person001"], "test": ["p2"]}]', "split 0: 'p2' is no person's name"),
-        ('[{"train": ["person001"], "test": [2]}]', "split 0: 2 is no person's name"),
-        ('[{"train": ["person001"], "test": ["person001"]}]', "person 1 stands there twice"),
-        ('[{"train": ["person001"], "test": ["person320"]}]', "person 320 is not among the 300"),
+        ('[{"train": ["person001"], "test": ["p2"]}]', "split 0: 'p2' is not a person's name"),
+        ('[{"train": ["person001"], "test": [2]}]', "split 0: 2 is not a person's name"),
+        ('[{"train": ["person001"], "test": ["person001"]}]', "person 1 is listed twice"),
+        ('[{"train": ["person001"], "test": ["person320"]}]', "person 320 is not one of the 300"),
     ],
 )
 def test_split_lists_that_do_not_fit(tmp_path: Path, content: str, message: str) -> None:
@@ -236,28 +245,28 @@ def changed(row: int, column: int, value: int) -> np.ndarray:
         (np.tile(np.arange(1, 301), (9, 1)), r"10×300 matrix, found \(9, 300\)"),
         (changed(3, 7, 301), r"split 3: index 301 is not in 1–300"),
         (changed(0, 0, 0), r"split 0: index 0 is not"),
-        (changed(2, 299, 1), r"split 2: person 1 stands there twice: the halves must not overlap"),
+        (changed(2, 299, 1), r"split 2: person 1 is listed twice: the halves must not overlap"),
     ],
 )
 def test_split_matrices_that_do_not_fit(tmp_path: Path, table: np.ndarray, message: str) -> None:
     scipy.io.savemat(tmp_path / Path(MATRIX).name, {"ls_set": table})
-    with pytest.raises(SplitFileError, match=message):
+    with pytest.raises(DatasetError, match=message):
         ILIDS_VID.trials(full(ILIDS_VID), tmp_path, count=1)
 
 
 def test_damaged_split_matrix(tmp_path: Path) -> None:
     file = tmp_path / Path(MATRIX).name
     file.write_bytes(split_matrix(TESTED)[:300])
-    with pytest.raises(SplitFileError, match=r"not a whole \.mat file"):
+    with pytest.raises(DatasetError, match=r"not a whole \.mat file"):
         ILIDS_VID.trials(full(ILIDS_VID), tmp_path, count=1)
     scipy.io.savemat(file, {"x": np.zeros((10, 300))})
-    with pytest.raises(SplitFileError, match="holds no matrix ls_set"):
+    with pytest.raises(DatasetError, match="has no matrix ls_set"):
         ILIDS_VID.trials(full(ILIDS_VID), tmp_path, count=1)
 
 
 def test_more_trials_than_splits(tmp_path: Path) -> None:
     (tmp_path / "splits.json").write_text('[{"train": ["person001"], "test": ["person002"]}]')
-    with pytest.raises(TwoCameraError, match="2 trials, but only 1 splits; lower"):
+    with pytest.raises(DatasetError, match="2 trials, but only 1 splits; lower"):
         ILIDS_VID.trials(full(ILIDS_VID), tmp_path, count=2)
 
 
@@ -269,7 +278,7 @@ def test_a_part_with_nobody_left_in_a_half(
     root = write_two_camera("ilids-vid", SEQUENCES, splits=splits)
     index(ILIDS_VID, root, tmp_path / "index")
     words = "training" if half == "train" else "test"
-    with pytest.raises(TwoCameraError, match=f"split 0: none of its 1 {words} people is here"):
+    with pytest.raises(DatasetError, match=f"split 0: none of its 1 {words} identities is here"):
         ILIDS_VID.trials(load_tracklets(tmp_path / "index"), root, count=1)
 
 

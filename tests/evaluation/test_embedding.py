@@ -6,18 +6,18 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from conftest import index_mars
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cmmanet.clips.normalise import normalise
 from cmmanet.clips.sampling import chunk_first
-from cmmanet.datasets import mars
 from cmmanet.datasets.tracklets import Tracklets
 from cmmanet.evaluation import frame_batches
 from cmmanet.evaluation.embedding import embed
-from cmmanet.frames.archive import FrameStore, list_members
+from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
-from cmmanet.frames.index import build_index, load_tracklets, open_store
+from cmmanet.frames.index import load_tracklets, open_store
 from cmmanet.geometry import View
 from cmmanet.model.network import CMMANet
 from cmmanet.training.device import Runtime
@@ -36,8 +36,7 @@ def test_both_modes_are_means_of_the_clip_network(
     neck: str,
 ) -> None:
     root = write_mars()
-    parts = mars.find_parts(root)
-    build_index(mars.read_listing(root), [list_members(p, ".jpg") for p in parts], tmp_path)
+    parts = index_mars(root, tmp_path)
     tracklets, store = load_tracklets(tmp_path), open_store(tmp_path, parts)
     torch.manual_seed(0)
     network = CMMANet("resnet18", 2, mam_after=(3, 4), submodules=2, hidden=4, neck=neck).eval()

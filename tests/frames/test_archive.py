@@ -30,7 +30,7 @@ def write_zip(path: Path, compression: int = zipfile.ZIP_STORED) -> Path:
 
 def store_of(path: Path) -> tuple[FrameStore, list[str]]:
     members = list_members(path, ".jpg")
-    return FrameStore([path], FrameColumns.of(members)), list(members)
+    return FrameStore([path], FrameColumns.from_members([members])), list(members)
 
 
 def place_of(path: Path, name: str) -> tuple[int, int]:
@@ -94,7 +94,7 @@ def test_reads_in_a_forked_process(tmp_path: Path) -> None:
 def test_archive_cut_short_is_refused(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "part.zip")
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(ArchiveError, match=r"part\.zip: no whole zip archive .* cut short"):
+    with pytest.raises(ArchiveError, match=r"part\.zip: not a whole zip archive .* cut short"):
         list_members(path, ".jpg")
 
 

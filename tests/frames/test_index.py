@@ -6,20 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmmanet.datasets import mars
+from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.frames.archive import ArchiveError, list_members
 from cmmanet.frames.decode import DecodeError, read_frames
 from cmmanet.frames.index import IndexSummary, build_index, load_tracklets, open_store
 
+MARS = DATASETS["mars"]
+
 
 def index(root: Path, target: Path) -> IndexSummary:
-    parts = mars.find_parts(root)
+    parts = MARS.find_parts(root)
     members = [list_members(part, ".jpg") for part in parts]
-    return build_index(mars.read_listing(root), members, target)
+    return build_index(MARS.read_listing(root), members, target)
 
 
 def frames_of(root: Path, target: Path) -> np.ndarray:
-    store = open_store(target, mars.find_parts(root))
+    store = open_store(target, MARS.find_parts(root))
     return read_frames(store, range(len(store)), 32, 16)
 
 
@@ -47,7 +49,7 @@ def test_zip_deflated_zip_and_folder_give_identical_frames(
         (tmp_path / "one.jpg").write_bytes(archive.read(name))
     row = int(tracklets.first[7]) + 1
     assert (tracklets.pid[7], tracklets.camera[7], tracklets.length[7]) == (2, 3, 2)
-    store = open_store(tmp_path / "index/stored", mars.find_parts(tmp_path / "stored"))
+    store = open_store(tmp_path / "index/stored", MARS.find_parts(tmp_path / "stored"))
     assert store.read(row) == (tmp_path / "one.jpg").read_bytes()
     assert store.describe(row).startswith(name)
 
@@ -56,14 +58,14 @@ def test_tars_give_the_frames_that_zips_give(
     write_mars: Callable[..., Path], tmp_path: Path
 ) -> None:
     root = write_mars(as_zip=False)
-    parts = mars.find_parts(root)
+    parts = MARS.find_parts(root)
     tars = [part.with_suffix(".tar") for part in parts]
     for part, path in zip(parts, tars, strict=True):
         with tarfile.open(path, "w") as archive:
             archive.add(part, part.name)
     index(root, tmp_path / "folder")
     members = [list_members(path, ".jpg") for path in tars]
-    build_index(mars.read_listing(root), members, tmp_path / "tar")
+    build_index(MARS.read_listing(root), members, tmp_path / "tar")
     store = open_store(tmp_path / "tar", tars)
     np.testing.assert_array_equal(
         read_frames(store, range(len(store)), 32, 16), frames_of(root, tmp_path / "folder")
@@ -74,9 +76,9 @@ def test_a_frame_in_two_archives_is_refused(
     write_mars: Callable[..., Path], tmp_path: Path
 ) -> None:
     root = write_mars()
-    members = [list_members(part, ".jpg") for part in mars.find_parts(root)]
+    members = [list_members(part, ".jpg") for part in MARS.find_parts(root)]
     with pytest.raises(ArchiveError, match=r"\.jpg is in two archives"):
-        build_index(mars.read_listing(root), [*members, members[0]], tmp_path)
+        build_index(MARS.read_listing(root), [*members, members[0]], tmp_path)
 
 
 def test_tracklet_table_follows_the_official_order(
@@ -115,7 +117,7 @@ def test_missing_frames_are_left_out_and_named(
 def test_lists_of_another_dataset_are_refused(
     write_mars: Callable[..., Path], tmp_path: Path
 ) -> None:
-    listing = mars.read_listing(write_mars())
+    listing = MARS.read_listing(write_mars())
     with pytest.raises(ValueError, match="do not belong together"):
         build_index(listing, [list_members(tmp_path, ".jpg")], tmp_path)
 
@@ -133,7 +135,7 @@ def test_undecodable_frame_is_named_with_its_archive(
 def test_repeated_rows_are_equal(write_mars: Callable[..., Path], tmp_path: Path) -> None:
     root = write_mars()
     index(root, tmp_path)
-    store = open_store(tmp_path, mars.find_parts(root))
+    store = open_store(tmp_path, MARS.find_parts(root))
     pixels = read_frames(store, [5, 3, 5, 5], 32, 16)
     np.testing.assert_array_equal(pixels[0], pixels[2])
     np.testing.assert_array_equal(pixels[0], pixels[3])

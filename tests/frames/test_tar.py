@@ -33,7 +33,7 @@ def tarred(
 
 def read_all(path: Path) -> dict[str, bytes]:
     members = list_members(path, ".png")
-    store = FrameStore([path], FrameColumns.of(members))
+    store = FrameStore([path], FrameColumns.from_members([members]))
     return {name: store.read(row) for row, name in enumerate(members)}
 
 
@@ -117,11 +117,11 @@ def nested_headers() -> bytes:
 WHOLE = {f"part/{number}.png": bytes([number]) * 700 for number in range(4)}
 
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
-    "absolute name": (lambda: tarred({"/etc/a.png": b"x"}), "no name for a frame: absolute"),
-    "parent folder": (lambda: tarred({"part/../a.png": b"x"}), "no name for a frame"),
-    "backslash": (lambda: tarred({"part\\a.png": b"x"}), "no name for a frame"),
-    "newline": (lambda: tarred({"part/\na.png": b"x"}), "no name for a frame"),
-    "not UTF-8": (lambda: tarred({"part/\udcff.png": b"x"}), "no name in UTF-8"),
+    "absolute name": (lambda: tarred({"/etc/a.png": b"x"}), "not a name for a frame: absolute"),
+    "parent folder": (lambda: tarred({"part/../a.png": b"x"}), "not a name for a frame"),
+    "backslash": (lambda: tarred({"part\\a.png": b"x"}), "not a name for a frame"),
+    "newline": (lambda: tarred({"part/\na.png": b"x"}), "not a name for a frame"),
+    "not UTF-8": (lambda: tarred({"part/\udcff.png": b"x"}), "not a name in UTF-8"),
     "symbolic link": (typed(tarfile.SYMTYPE), "a.png is a link, a device or sparse"),
     "hard link": (typed(tarfile.LNKTYPE), "a.png is a link, a device or sparse"),
     "device": (typed(tarfile.CHRTYPE), "a.png is a link, a device or sparse"),

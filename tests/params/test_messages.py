@@ -26,7 +26,7 @@ def check_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None
         ({"datasets": []}, "datasets: "),
         (
             {"datasets": ["duke"]},
-            "input should be 'synthetic', 'mars', 'ilids-vid' or 'prid2011', got 'duke'",
+            "input should be 'mars', 'ilids-vid', 'prid2011' or 'synthetic', got 'duke'",
         ),
         ({"datasets": ["mars", "mars"]}, "'mars' is listed twice"),
         ({"arms": ["x", "cmmanet-random_interval"]}, "arms: 'x' is not a variant"),
@@ -275,7 +275,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         ),
         (
             {"datasets": ["x"]},
-            "datasets.0: input should be 'synthetic', 'mars', 'ilids-vid' or 'prid2011', got 'x'",
+            "datasets.0: input should be 'mars', 'ilids-vid', 'prid2011' or 'synthetic', got 'x'",
         ),
         ({"variants": {3: {}}}, "variants.3: a key should be text; put it in quotes"),
     ],

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from cmmanet.datasets.canvas import Part
+from cmmanet.datasets.rendered.canvas import Part
 from cmmanet.evaluation.attention.labels import open_labels, read_labels
 from cmmanet.evaluation.attention.observe import attention_maps
 from cmmanet.evaluation.attention.table import BOUND, COLUMNS, KEYS, OF_PARTS

@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cmmanet.datasets.canvas import Part
+from cmmanet.datasets.rendered.canvas import Part
 from cmmanet.evaluation.attention.observe import attention_maps
 from cmmanet.evaluation.folding import for_inference
 from cmmanet.evaluation.metrics import Scoring

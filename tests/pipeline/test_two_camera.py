@@ -13,7 +13,7 @@ import pytest
 import yaml
 from conftest import REPOSITORY, as_png, split_matrix
 
-from cmmanet.datasets import synthetic
+from cmmanet.datasets.rendered import synthetic
 
 ARMS = ("baseline", "cmmanet-random_interval")
 
@@ -99,7 +99,7 @@ def test_from_archive_to_table(
     )
     stage("plan")
     fetched = stage("fetch", "ilids-vid")
-    assert "ilids-vid: PARTIAL: 10 of 300 people, 20 of 600 sequences; every number" in fetched
+    assert "ilids-vid: PARTIAL: 10 of 300 people, 20 of 600 sequences; every result" in fetched
     assert "warning: ilids-vid: i-LIDS-VID.tar has md5 " in fetched
     stage("index", "ilids-vid")
     assert "2 trials on 2 splits of train_test_splits_ilidsvid.mat" in stage("split", "ilids-vid")

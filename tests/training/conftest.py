@@ -2,12 +2,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import index_mars
 from training.small import open_clips
 
 from cmmanet.clips.dataset import ClipDataset
-from cmmanet.datasets import mars
-from cmmanet.frames.archive import list_members
-from cmmanet.frames.index import build_index
 
 
 @pytest.fixture
@@ -16,8 +14,7 @@ def data(write_mars: Callable[..., Path], tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir()
     root = write_mars()
-    parts = mars.find_parts(root)
-    build_index(mars.read_listing(root), [list_members(p, ".jpg") for p in parts], folder)
+    parts = index_mars(root, folder)
     (folder / "archives").write_text("\n".join(map(str, parts)))
     return folder
 

@@ -1,1 +1,1 @@
-"""One file a protocol family: where it comes from, how its files are named, its protocol."""
+"""One file per protocol family, and the catalogue of datasets; `rendered/` holds the renderer."""

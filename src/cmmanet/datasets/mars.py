@@ -1,23 +1,23 @@
-"""MARS: its official files, their layout and its protocol.
+"""Datasets in MARS's layout: two archives of frames, and five files that list them.
 
 Source: Zheng et al., "MARS: A Video Benchmark for Large-Scale Person Re-Identification",
-ECCV 2016, and the `info/` folder of the MARS-evaluation repository. The synthetic
-benchmark is written in the same format and read by the same code.
+ECCV 2016, and the `info/` folder of the MARS-evaluation repository. The synthetic dataset is
+written in the same layout and read by the same code.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import scipy.io
 
+from cmmanet.datasets.official_files import DatasetError, read_matrix
 from cmmanet.datasets.tracklets import GALLERY, QUERY, TRAIN, Listing, Split, Tracklets, Trials
 
-PARTS = ("bbox_train", "bbox_test")
 INFO_FILES = (
     "train_name.txt",
     "test_name.txt",
@@ -25,174 +25,167 @@ INFO_FILES = (
     "tracks_test_info.mat",
     "query_IDX.mat",
 )
-IMAGE_SUFFIX = ".jpg"
-MIRROR_FILES = (*(f"info/{name}" for name in INFO_FILES), *(f"{part}.zip" for part in PARTS))
-
-PAGE = "http://www.liangzheng.com.cn/Project/project_mars.html"
-INFO_REPOSITORY = "https://github.com/liangzheng06/MARS-evaluation"
-
-# Counts of the official files: the archives have no published checksum.
-OFFICIAL_COUNTS = {
-    "train_tracklets": 8_298,
-    "train_frames": 509_914,
-    "train_identities": 625,
-    "test_tracklets": 12_180,
-    "test_frames": 681_089,
-    "queries": 1_980,
-}
-OFFICIAL_FRAMES: int | None = 1_191_003
-UNCONFIRMED_MD5: Mapping[str, str] = {}
 
 # 0001C1T0001F001.jpg: pid, camera, tracklet counted per pid, frame. Junk has pid 00-1.
 _NAME = re.compile(r"(00-1|\d{4})C(\d)T(\d{4})F(\d{3,4})\.jpg")
 
 
-class MarsError(ValueError):
-    """MARS files that are missing or contradict each other."""
+@dataclass(frozen=True)
+class MarsLayout:
+    """One dataset of this family; its protocol has one fixed split."""
 
+    title: str
+    source: str
+    """Where to get the archives and info/, for messages."""
+    official_counts: Mapping[str, int] | None
+    """What `counts` returns for the whole dataset; None for one that is rendered here."""
+    note: str = ""
+    """A sentence about it for the report."""
+    train: str = "bbox_train"
+    """Name of the training archive, without .zip, and of the folder in it."""
+    test: str = "bbox_test"
+    unconfirmed_md5: Mapping[str, str] = field(default_factory=dict)
+    """By archive; from a single source, so another hash is a warning and not an error."""
+    image_suffix: str = ".jpg"
 
-def info_files(folder: Path) -> list[Path]:
-    """The five official files that list tracklets, frames and queries."""
-    return [folder / "info" / name for name in INFO_FILES]
+    @property
+    def official_frames(self) -> int | None:
+        """Number of frames of the whole dataset; None for one that is rendered here."""
+        counts = self.official_counts
+        return counts["train_frames"] + counts["test_frames"] if counts else None
 
+    @property
+    def mirror_files(self) -> tuple[str, ...]:
+        """Files that a mirror has; an archive is not needed if its folder is in place."""
+        info = (f"info/{name}" for name in INFO_FILES)
+        return (*info, f"{self.train}.zip", f"{self.test}.zip")
 
-def find_parts(folder: Path) -> list[Path]:
-    """The two parts of the dataset in `folder`, each a zip or an extracted folder.
+    def info_files(self, folder: Path) -> list[Path]:
+        """Return the five official files that list tracklets, frames and queries."""
+        return [folder / "info" / name for name in INFO_FILES]
 
-    Raises:
-        MarsError: names every missing file, its place and where to get it.
-    """
-    parts: list[Path] = []
-    missing = [f"info/{file.name}" for file in info_files(folder) if not file.is_file()]
-    for part in PARTS:
-        if (folder / f"{part}.zip").is_file():
-            parts.append(folder / f"{part}.zip")
-        elif (folder / part).is_dir():
-            parts.append(folder / part)
-        else:
-            missing.append(f"{part}.zip (or the extracted folder {part}/)")
-    if missing:
-        raise MarsError(
-            f"MARS is not whole in {folder}: missing {', '.join(missing)}. Put them there: the "
-            f"two archives from {PAGE} (its Google Drive link), info/ from {INFO_REPOSITORY}"
+    def find_parts(self, folder: Path) -> list[Path]:
+        """Return the two parts of the dataset in `folder`, each a zip or an extracted folder.
+
+        Raises:
+            DatasetError: names every missing file, its place and where to get it.
+        """
+        parts: list[Path] = []
+        missing = [f"info/{file.name}" for file in self.info_files(folder) if not file.is_file()]
+        for part in (self.train, self.test):
+            if (folder / f"{part}.zip").is_file():
+                parts.append(folder / f"{part}.zip")
+            elif (folder / part).is_dir():
+                parts.append(folder / part)
+            else:
+                missing.append(f"{part}.zip (or the extracted folder {part}/)")
+        if missing:
+            raise DatasetError(
+                f"{self.title} is incomplete in {folder}: missing {', '.join(missing)}. Put them "
+                f"there: {self.source}"
+            )
+        return parts
+
+    def read_listing(self, folder: Path, members: Sequence[Iterable[str]] = ()) -> Listing:
+        """Read what the five files of `folder`/info list: training tracklets, then test ones.
+
+        `members` are not used: a listed frame that is not among them is missing.
+
+        Raises:
+            DatasetError: if a file is damaged or two of them contradict each other.
+        """
+        info = folder / "info"
+        train = _tracklets(info / "tracks_train_info.mat", "track_train_info")
+        test = _tracklets(info / "tracks_test_info.mat", "track_test_info")
+        query = _matrix(info / "query_IDX.mat", "query_IDX").ravel() - 1
+        if query.size == 0 or query.min() < 0 or query.max() >= len(test):
+            raise DatasetError(
+                f"{info}/query_IDX.mat: rows outside the {len(test):,} test tracklets"
+            )
+        if len(np.unique(query)) != len(query):
+            raise DatasetError(f"{info}/query_IDX.mat: a tracklet is a query twice")
+        if (test[query, 2] < 1).any():
+            raise DatasetError(f"{info}/query_IDX.mat: a query is junk or a distractor")
+        member = _frames(info / "train_name.txt", train, self.train)
+        member += _frames(info / "test_name.txt", test, self.test)
+
+        role = np.array([TRAIN] * len(train) + [GALLERY] * len(test))
+        role[len(train) + query] = QUERY
+        table = np.concatenate([train, test])
+        length = table[:, 1] - table[:, 0] + 1
+        return Listing(
+            member=member,
+            number=np.array([int(name[name.rindex("F") + 1 : -4]) for name in member], np.int32),
+            first=np.cumsum(length) - length,
+            length=length,
+            pid=table[:, 2],
+            camera=table[:, 3],
+            role=role,
         )
-    return parts
 
+    def counts(self, folder: Path, listing: Listing) -> dict[str, int]:
+        """Count what `official_counts` gives for the whole dataset."""
+        train = listing.role == TRAIN
+        return {
+            "train_tracklets": int(train.sum()),
+            "train_frames": int(listing.length[train].sum()),
+            "train_identities": len(np.unique(listing.pid[train])),
+            "test_tracklets": int((~train).sum()),
+            "test_frames": int(listing.length[~train].sum()),
+            "queries": int((listing.role == QUERY).sum()),
+        }
 
-def read_listing(folder: Path, members: Sequence[Iterable[str]] = ()) -> Listing:
-    """Read what the five files of `folder`/info list: training tracklets, then test ones.
+    def trials(
+        self, tracklets: Tracklets, folder: Path, *, count: int, test_half: str | None = None
+    ) -> Trials:
+        """Return the official split for all trials, which differ in their training seed only.
 
-    `members` are not looked at: what the files list and the archives lack is missing.
+        The gallery is every test tracklet, queries included: `rank` drops junk and a query's
+        own camera itself. Without the queries, 140 of MARS's would have no true match.
 
-    Raises:
-        MarsError: if a file is damaged or two of them contradict each other.
-    """
-    info = folder / "info"
-    train = _tracklets(info / "tracks_train_info.mat", "track_train_info")
-    test = _tracklets(info / "tracks_test_info.mat", "track_test_info")
-    query = _matrix(info / "query_IDX.mat", "query_IDX").ravel() - 1
-    if query.size == 0 or query.min() < 0 or query.max() >= len(test):
-        raise MarsError(f"{info}/query_IDX.mat: rows outside the {len(test):,} test tracklets")
-    if len(np.unique(query)) != len(query):
-        raise MarsError(f"{info}/query_IDX.mat: a tracklet is a query twice")
-    if (test[query, 2] < 1).any():
-        raise MarsError(f"{info}/query_IDX.mat: a query is junk or a distractor")
-    train_names = _frames(info / "train_name.txt", train, "bbox_train")
-    test_names = _frames(info / "test_name.txt", test, "bbox_test")
-
-    role = np.array([TRAIN] * len(train) + [GALLERY] * len(test))
-    role[len(train) + query] = QUERY
-    table = np.concatenate([train, test])
-    length = table[:, 1] - table[:, 0] + 1
-    member = train_names + test_names
-    return Listing(
-        member=member,
-        number=np.array([int(name[name.rindex("F") + 1 : -4]) for name in member], np.int32),
-        first=np.cumsum(length) - length,
-        length=length,
-        pid=table[:, 2],
-        camera=table[:, 3],
-        role=role,
-    )
-
-
-def counts(folder: Path, listing: Listing) -> dict[str, int]:
-    """The counts that `OFFICIAL_COUNTS` gives for the whole of MARS."""
-    train = listing.role == TRAIN
-    return {
-        "train_tracklets": int(train.sum()),
-        "train_frames": int(listing.length[train].sum()),
-        "train_identities": len(np.unique(listing.pid[train])),
-        "test_tracklets": int((~train).sum()),
-        "test_frames": int(listing.length[~train].sum()),
-        "queries": int((listing.role == QUERY).sum()),
-    }
-
-
-def trials(
-    tracklets: Tracklets, folder: Path, *, count: int, test_half: str | None = None
-) -> Trials:
-    """The one official split for all trials, which differ in their training seed alone.
-
-    Raises:
-        MarsError: if there is no training tracklet or no query.
-    """
-    return Trials(
-        protocol="mars",
-        source="the info files",
-        splits=[split(tracklets)],
-        trials=[0] * count,
-    )
-
-
-def split(tracklets: Tracklets) -> Split:
-    """The official split as tracklet rows.
-
-    The gallery is every test tracklet, queries included: `rank` drops junk and a query's
-    own camera itself. Taking the queries out would leave 140 of them without an answer.
-
-    Raises:
-        MarsError: if there is no training tracklet or no query.
-    """
-    train = np.flatnonzero(tracklets.role == TRAIN).tolist()
-    query = np.flatnonzero(tracklets.role == QUERY).tolist()
-    for name, rows in (("train", train), ("query", query)):
-        if not rows:
-            raise MarsError(f"no {name} tracklet has a frame: are both archives in place?")
-    gallery = np.flatnonzero(tracklets.role != TRAIN).tolist()
-    return Split(train=train, query=query, gallery=gallery)
+        Raises:
+            DatasetError: if there is no training tracklet or no query.
+        """
+        train = np.flatnonzero(tracklets.role == TRAIN).tolist()
+        query = np.flatnonzero(tracklets.role == QUERY).tolist()
+        for name, rows in (("train", train), ("query", query)):
+            if not rows:
+                raise DatasetError(f"no {name} tracklet has a frame: are both archives in place?")
+        gallery = np.flatnonzero(tracklets.role != TRAIN).tolist()
+        return Trials(
+            protocol="mars",
+            source="the info files",
+            splits=[Split(train=train, query=query, gallery=gallery)],
+            trials=[0] * count,
+        )
 
 
 def _matrix(path: Path, key: str) -> npt.NDArray[np.int64]:
     try:
-        return np.asarray(scipy.io.loadmat(path)[key]).astype(np.int64)
+        return read_matrix(str(path), path.read_bytes(), key)
     except FileNotFoundError:
-        raise MarsError(f"{path}: not found") from None
-    except KeyError:
-        raise MarsError(f"{path}: holds no matrix {key}") from None
-    except Exception as error:  # scipy and zlib fail on damage in a dozen ways
-        raise MarsError(f"{path}: not a whole .mat file ({error})") from None
+        raise DatasetError(f"{path}: not found") from None
 
 
 def _tracklets(path: Path, key: str) -> npt.NDArray[np.int64]:
     table = _matrix(path, key)
     if table.ndim != 2 or table.shape[1] != 4 or len(table) == 0:
-        raise MarsError(f"{path}: expected rows of 4 numbers, found an array {table.shape}")
+        raise DatasetError(f"{path}: expected rows of 4 numbers, found an array {table.shape}")
     if (table[:, 1] < table[:, 0]).any() or table[0, 0] != 1:
-        raise MarsError(f"{path}: a tracklet's last line stands before its first")
+        raise DatasetError(f"{path}: a tracklet's last line is before its first")
     if (table[1:, 0] != table[:-1, 1] + 1).any():
-        raise MarsError(f"{path}: tracklets do not follow one another in the list of names")
+        raise DatasetError(f"{path}: tracklets do not follow one another in the list of names")
     return table
 
 
 def _frames(path: Path, table: npt.NDArray[np.int64], part: str) -> list[str]:
-    """Member names of a list's frames, each name checked: they become paths."""
+    """Return the member names of a list's frames, each name checked: they become paths."""
     try:
         names = path.read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError) as error:
-        raise MarsError(f"{path}: not a readable list of names ({error})") from None
+        raise DatasetError(f"{path}: not a readable list of names ({error})") from None
     if len(names) != table[-1, 1]:
-        raise MarsError(
+        raise DatasetError(
             f"{path}: {len(names):,} names, but the tracklets end at line {table[-1, 1]:,}"
         )
     members: list[str] = []
@@ -201,7 +194,7 @@ def _frames(path: Path, table: npt.NDArray[np.int64], part: str) -> list[str]:
         for line in range(first - 1, last):
             match = _NAME.fullmatch(names[line])
             if match is None or match[1] != folder or int(match[2]) != camera:
-                raise MarsError(
+                raise DatasetError(
                     f"{path}, line {line + 1}: {names[line]!r} is not a frame of pid {pid}, "
                     f"camera {camera}"
                 )

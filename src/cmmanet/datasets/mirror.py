@@ -1,4 +1,4 @@
-"""Getting a file from a mirror: a folder, or a web server, resumed where it broke off."""
+"""Copies a file from a mirror: a folder, or a web server, where a download is resumed."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _RANGE_NOT_SATISFIABLE = 416
 
 
 class MirrorError(OSError):
-    """A file that a mirror does not have, or does not give whole."""
+    """A file that a mirror does not have, or that does not arrive whole."""
 
 
 def get_file(mirror: str, name: str, target: Path, *, on_bytes: OnBytes) -> None:
     """Copy or download `mirror`/`name` to `target`, which appears when it is whole.
 
-    `mirror` is a path, or a file:, http: or https: address. A download that breaks off stays
-    beside the target as `.part` and is resumed the next time, if the server still has the
-    same file; `on_bytes` is told the bytes there are and, if known, the bytes in all.
+    `mirror` is a path, or a file:, http: or https: address. An interrupted download stays next
+    to the target as `.part` and is resumed the next time, if the server still has the same
+    file. `on_bytes` is called with the number of bytes so far and, if known, in total.
 
     Raises:
-        MirrorError: if the file is not there, the connection fails, or it ends early.
+        MirrorError: if the file does not exist, the connection fails, or it ends early.
         ValueError: for another kind of address.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -62,11 +62,10 @@ def _copy(source: Path, target: Path, on_bytes: OnBytes) -> None:
 
 def _download(address: str, target: Path, on_bytes: OnBytes) -> None:
     part = target.with_name(f"{target.name}.part")
-    # What the server said the first bytes were of: a file that has changed since must not
-    # be continued.
+    # The version of the file that the first bytes are from: another one must not be appended.
     stamp = target.with_name(f"{target.name}.part.version")
     have = part.stat().st_size if part.is_file() and stamp.is_file() else 0
-    request = urllib.request.Request(address)  # noqa: S310 (http and https alone come here)
+    request = urllib.request.Request(address)  # noqa: S310 (only http and https get here)
     if have:
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", stamp.read_text())
@@ -81,7 +80,7 @@ def _download(address: str, target: Path, on_bytes: OnBytes) -> None:
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise MirrorError(
-            f"{address}: broke off ({reason}); run the same command again to go on from there"
+            f"{address}: broke off ({reason}); run the same command again to resume"
         ) from None
     stamp.unlink(missing_ok=True)
     part.replace(target)
@@ -91,9 +90,9 @@ def _download(address: str, target: Path, on_bytes: OnBytes) -> None:
 def _receive(response: HTTPResponse, part: Path, stamp: Path, have: int, on_bytes: OnBytes) -> None:
     resumed = response.status == _PARTIAL_CONTENT
     if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-        raise ConnectionError("the server sent another part than was asked for")
+        raise ConnectionError("the server sent another part than requested")
     version = response.headers.get("ETag") or response.headers.get("Last-Modified")
-    # A weak ETag promises no equal bytes.
+    # A weak ETag does not promise equal bytes.
     if version and not version.startswith("W/"):
         stamp.write_text(version)
     else:
@@ -104,7 +103,7 @@ def _receive(response: HTTPResponse, part: Path, stamp: Path, have: int, on_byte
     with part.open("ab" if resumed else "wb") as writer:
         done = _pour(response, writer, start, total, on_bytes)
     if total is not None and done != total:
-        raise ConnectionError(f"{done:,} of {total:,} bytes came")
+        raise ConnectionError(f"received {done:,} of {total:,} bytes")
 
 
 def _pour(

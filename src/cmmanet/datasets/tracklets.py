@@ -1,4 +1,4 @@
-"""Tracklets as tables: what official files list, and what was found of it."""
+"""Tables of tracklets: as official files list them, and as the archives have them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 # A tracklet's role: queries are in the gallery as well.
 TRAIN, GALLERY, QUERY = "train", "gallery", "query"
-# Of a dataset with several splits: each split says what the tracklet is.
+# In a dataset with several splits, each split decides.
 BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a dataset's official files list, before any archive is opened.
+    """The frames and tracklets that a dataset's official files list, before any archive is opened.
 
-    Frames [F] are in tracklet order; each tracklet [T] has `length` of them from `first`.
+    Frames [F] are in tracklet order; tracklet [T] has `length` frames, starting at `first`.
     """
 
     member: Sequence[str]
@@ -46,7 +46,7 @@ class Tracklets:
         return len(self.pid)
 
     def frames_of(self, rows: Sequence[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The rows [F] of all frames of the tracklets in `rows`, and whose each is: 0 … M − 1."""
+        """Return all frames [F] of the tracklets in `rows` [M], and the place in `rows` of each."""
         length = self.length[rows]
         start = np.cumsum(length) - length
         frames = np.repeat(self.first[rows] - start, length) + np.arange(length.sum())
@@ -66,6 +66,6 @@ class Trials(TypedDict):
 
     protocol: str
     source: str
-    """What the splits were read from."""
+    """Where the splits were read from."""
     splits: list[Split]
     trials: list[int]

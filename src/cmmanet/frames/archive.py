@@ -1,7 +1,7 @@
 """Archives and folders of frames, read in place: nothing is ever unpacked.
 
-A member is found once, when the index is built; after that a frame is one positioned
-read. `os.pread` keeps no position, so forked workers share the descriptors safely.
+Members are located once, when the index is built; after that a frame is one positioned read.
+`os.pread` has no position, so forked workers share the descriptors safely.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from cmmanet.frames.folder import list_folder
 from cmmanet.frames.members import (
+    COLUMNS,
     DEFLATED,
     LOOSE,
     MAX_FRAME_BYTES,
-    STORED,
     TAR,
     ArchiveError,
     Members,
@@ -32,11 +33,7 @@ from cmmanet.frames.tar import list_tar
 from cmmanet.frames.zip import list_zip
 
 __all__ = [
-    "DEFLATED",
-    "LOOSE",
     "MAX_FRAME_BYTES",
-    "STORED",
-    "TAR",
     "ArchiveError",
     "FrameColumns",
     "FrameStore",
@@ -49,14 +46,14 @@ __all__ = [
 
 
 def list_members(path: Path, suffix: str) -> Members:
-    """Every file below `path` (a zip, a plain tar or a folder) whose name ends in `suffix`.
+    """List every file below `path` (a zip, a plain tar or a folder) whose name ends in `suffix`.
 
-    Names are relative, with forward slashes; a folder's members start with its own name,
-    as they do in the archive it was extracted from.
+    Names are relative, with forward slashes; a folder's members start with its own name, as
+    in the archive that it was extracted from.
 
     Raises:
-        ArchiveError: for an archive that is damaged, cut short, or holds what is not to be
-            trusted: `list_zip`, `list_tar` and `list_folder` say what.
+        ArchiveError: for an archive that is damaged, cut short, or not to be trusted: see
+            `list_zip`, `list_tar` and `list_folder`.
     """
     if path.is_dir():
         return list_folder(path, suffix)
@@ -67,7 +64,7 @@ def list_members(path: Path, suffix: str) -> Members:
 
 
 class PartDigest(NamedTuple):
-    """What tells one state of an archive or folder from another."""
+    """Identifies the content of an archive or folder."""
 
     images: int
     bytes: int
@@ -77,7 +74,7 @@ class PartDigest(NamedTuple):
 def digest_part(path: Path, members: Members) -> PartDigest:
     """Count and hash an archive, or the images of a folder by name and content.
 
-    `members` are those that `list_members` found at `path`.
+    `members` are those that `list_members` returns for `path`.
     """
     if not path.is_dir():
         return PartDigest(len(members), path.stat().st_size, hash_file(path))
@@ -88,17 +85,17 @@ def digest_part(path: Path, members: Members) -> PartDigest:
 
 
 def hash_file(path: Path) -> str:
-    """The sha256 of a file's content."""
+    """Return the sha256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class FrameColumns:
-    """The index's columns that reading needs, one entry a frame [F].
+    """The columns [F] of the index that reading frames needs.
 
-    Arrays and no Python objects: forked workers share their pages, since reading an element
-    counts no reference inside them.
+    Arrays, not Python objects: forked workers go on sharing their pages, because reading an
+    element changes no reference count inside them.
     """
 
     archive: npt.NDArray[np.uint8]
@@ -110,23 +107,27 @@ class FrameColumns:
     name: Sequence[str]
 
     @classmethod
-    def of(cls, members: Members) -> FrameColumns:
-        """Every file of one archive, in its own order and without an index."""
-        return cls(
-            archive=np.zeros(len(members), np.uint8),
-            offset=members.offset,
-            stored=members.stored,
-            size=members.size,
-            compression=members.compression,
-            crc=members.crc,
-            name=list(members),
-        )
+    def from_members(
+        cls, archives: Sequence[Members], rows: npt.NDArray[np.int64] | None = None
+    ) -> FrameColumns:
+        """Return the archives' members, one archive after the other, without an index.
+
+        With `rows` [F], return those of them, in that order.
+        """
+        names = pa.concat_arrays([part.name for part in archives])
+        rows = np.arange(len(names)) if rows is None else rows
+        number = np.repeat(np.arange(len(archives), dtype=np.uint8), [len(p) for p in archives])
+        columns: dict[str, Any] = {
+            column: np.concatenate([getattr(part, column) for part in archives])[rows]
+            for column in COLUMNS
+        }
+        return cls(archive=number[rows], **columns, name=names.take(pa.array(rows)).to_pylist())
 
 
 class FrameStore:
     """Reads frames by their row in the index.
 
-    Holds open descriptors; each process opens its own on first use.
+    It keeps descriptors open; each process opens its own on first use.
     """
 
     def __init__(self, archives: Sequence[Path], columns: FrameColumns) -> None:
@@ -140,15 +141,15 @@ class FrameStore:
         return len(self._columns.offset)
 
     def describe(self, row: int) -> str:
-        """Name of a frame and the archive it lies in, for messages."""
+        """Return a frame's name and archive, for messages."""
         return f"{self._columns.name[row]} in {self._archives[self._columns.archive[row]]}"
 
     def read(self, row: int) -> bytes:
-        """The encoded image of frame `row`.
+        """Return the encoded image of frame `row`.
 
         Raises:
-            ArchiveError: if the archive is gone, shorter than the index says, or the
-                frame's bytes are not those that the zip listed.
+            ArchiveError: if the archive is gone or shorter than the index says, or if the
+                frame's checksum differs from the zip's.
         """
         columns = self._columns
         compression = int(columns.compression[row])
@@ -160,7 +161,7 @@ class FrameStore:
             data = os.pread(self._descriptor(archive), stored, int(columns.offset[row]))
         if len(data) != stored:
             raise ArchiveError(f"{self.describe(row)}: changed since it was indexed")
-        if compression in (LOOSE, TAR):  # neither keeps a checksum
+        if compression in (LOOSE, TAR):  # neither has a checksum
             return data
         if compression == DEFLATED:
             inflate = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -171,7 +172,7 @@ class FrameStore:
                 raise ArchiveError(f"{self.describe(row)}: does not inflate ({error})") from None
             if len(data) != size:
                 raise ArchiveError(f"{self.describe(row)}: inflates to another size than listed")
-        # A JPEG with flipped bits still decodes; only its checksum tells.
+        # A JPEG with flipped bits still decodes; only its checksum shows the damage.
         if zlib.crc32(data) != int(columns.crc[row]):
             raise ArchiveError(f"{self.describe(row)}: damaged (checksum); get the archive again")
         return data

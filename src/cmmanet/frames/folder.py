@@ -1,4 +1,4 @@
-"""Lists an extracted folder as the archive that it came from."""
+"""Lists an extracted folder like the archive that it came from."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from cmmanet.frames.members import LOOSE, Members, plain_members
 
 
 def list_folder(path: Path, suffix: str | tuple[str, ...]) -> Members:
-    """Every file below `path` whose name ends in `suffix`, sorted; links are not followed.
+    """List every file below `path` whose name ends in `suffix`, sorted; links are skipped.
 
-    Names start with the folder's own, as they do in the archive. Of several suffixes any will do.
+    Names start with the folder's own, as in the archive. A tuple of suffixes matches any of them.
 
     Raises:
         ArchiveError: for a name or a size that `members.check_members` refuses.

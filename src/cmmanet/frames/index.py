@@ -1,7 +1,7 @@
-"""The frame index: which bytes of which archive are which frame of which tracklet.
+"""The frame index: archive, place and tracklet of every frame.
 
-Two Parquet tables, built once: `frames.parquet`, a row a frame in tracklet order, and
-`tracklets.parquet`, a row a tracklet that says where its frames start.
+Two Parquet tables, built once: `frames.parquet` with a row per frame in tracklet order, and
+`tracklets.parquet` with a row per tracklet, which has the row of its first frame.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cmmanet.datasets.tracklets import Listing, Tracklets
-from cmmanet.frames.archive import LOOSE, ArchiveError, FrameColumns, FrameStore, Members
+from cmmanet.frames.archive import FrameColumns, FrameStore
+from cmmanet.frames.members import COLUMNS, LOOSE, ArchiveError, Members, repeated
 
 FRAMES = "frames.parquet"
 TRACKLETS = "tracklets.parquet"
@@ -25,9 +26,9 @@ TRACKLETS = "tracklets.parquet"
 
 @dataclass(frozen=True, slots=True)
 class IndexSummary:
-    """What was found of what the official files list, and which frames were not.
+    """How much of what the official files list is in the archives, and which frames are not.
 
-    Examples are the first few.
+    `unlisted_examples` are the first few members that no file lists.
     """
 
     listed_frames: int
@@ -40,10 +41,10 @@ class IndexSummary:
 
 
 def build_index(listing: Listing, archives: Sequence[Members], folder: Path) -> IndexSummary:
-    """Find every listed frame among the archives' members and write the two tables.
+    """Locate every listed frame among the archives' members and write the two tables.
 
-    A frame that no archive has is left out of its tracklet, and a tracklet with no frame
-    at all out of the table, both told in the summary. Rows keep the official order.
+    A frame that no archive has is left out of its tracklet, and a tracklet without any frame is
+    left out of the table; the summary counts both. Rows keep the official order.
 
     Raises:
         ArchiveError: if two archives have a member of the same name.
@@ -52,44 +53,42 @@ def build_index(listing: Listing, archives: Sequence[Members], folder: Path) -> 
     """
     listed = pa.array(listing.member, pa.string())
     members = pa.chunked_array([part.name for part in archives], pa.string()).combine_chunks()
-    if pc.count_distinct(members).as_py() != len(members):
-        counts = pc.value_counts(members)
-        twice = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
-        raise ArchiveError(f"{twice} is in two archives: which one is meant?")
+    if (name := repeated(members)) is not None:
+        raise ArchiveError(f"{name} is in two archives; remove one of them")
     places = pc.index_in(listed, value_set=members)
-    found = places.is_valid().to_numpy(zero_copy_only=False)
-    if not found.any():
+    present = places.is_valid().to_numpy(zero_copy_only=False)
+    if not present.any():
         raise ValueError(
-            f"none of the {len(found):,} listed frames (such as {listing.member[0]}) is in the "
+            f"none of the {len(present):,} listed frames (such as {listing.member[0]}) is in the "
             "archives: the info folder and the archives do not belong together"
         )
     member = places.drop_null().to_numpy()
-    owner = np.repeat(np.arange(len(listing.pid)), listing.length)[found]
+    owner = np.repeat(np.arange(len(listing.pid)), listing.length)[present]
     length = np.bincount(owner, minlength=len(listing.pid))
-    kept = length > 0
-    renumbered = np.cumsum(kept) - 1
+    filled = length > 0
+    renumbered = np.cumsum(filled) - 1
     number = np.repeat(np.arange(len(archives), dtype=np.uint8), [len(part) for part in archives])
     frames = pa.table(
         {
             "tracklet": renumbered[owner].astype(np.int32),
-            "number": listing.number[found],
-            "name": listed.filter(pa.array(found)),
+            "number": listing.number[present],
+            "name": listed.filter(pa.array(present)),
             "archive": number[member],
             **{
                 column: np.concatenate([getattr(part, column) for part in archives])[member]
-                for column in ("offset", "stored", "size", "compression", "crc")
+                for column in COLUMNS
             },
         }
     )
-    kept_length = length[kept].astype(np.int64)
+    length = length[filled].astype(np.int64)
     tracklets = pa.table(
         {
-            "tracklet": np.arange(kept.sum(), dtype=np.int64),
-            "pid": listing.pid[kept],
-            "camera": listing.camera[kept],
-            "first": np.cumsum(kept_length) - kept_length,
-            "length": kept_length,
-            "role": pa.array(listing.role[kept].tolist(), pa.string()),
+            "tracklet": np.arange(filled.sum(), dtype=np.int64),
+            "pid": listing.pid[filled],
+            "camera": listing.camera[filled],
+            "first": np.cumsum(length) - length,
+            "length": length,
+            "role": pa.array(listing.role[filled].tolist(), pa.string()),
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,11 +106,11 @@ def build_index(listing: Listing, archives: Sequence[Members], folder: Path) -> 
     others = members.filter(pa.array(unlisted))
     first = pc.select_k_unstable(others, k=5, sort_keys=[("name", "ascending")])
     return IndexSummary(
-        listed_frames=len(found),
+        listed_frames=len(present),
         found_frames=len(member),
-        listed_tracklets=len(kept),
-        found_tracklets=int(kept.sum()),
-        missing=tuple(listed.filter(pa.array(~found)).to_pylist()),
+        listed_tracklets=len(filled),
+        found_tracklets=int(filled.sum()),
+        missing=tuple(listed.filter(pa.array(~present)).to_pylist()),
         unlisted_members=len(others),
         unlisted_examples=tuple(others.take(first).to_pylist()),
     )
@@ -126,18 +125,18 @@ def load_tracklets(folder: Path) -> Tracklets:
 
 
 def open_store(folder: Path, archives: Sequence[Path]) -> FrameStore:
-    """Open the frames of an index for reading; `archives` in the index's own order."""
-    columns = ["archive", "offset", "stored", "size", "compression", "crc"]
+    """Open the frames of an index for reading; `archives` are in the index's order."""
+    columns = ["archive", *COLUMNS]
     table = pq.read_table(folder / FRAMES, columns=columns)
     arrays: dict[str, Any] = {name: table[name].to_numpy() for name in columns}
     names = _Names(folder / FRAMES, table.num_rows)
     if (arrays["compression"] == LOOSE).any():
-        names.load()  # every read needs one: once for all workers, not once in each
+        names.load()  # each read of a loose file needs one: load once, not in each worker
     return FrameStore(archives, FrameColumns(**arrays, name=names))
 
 
 class _Names(Sequence[str]):
-    """The name column, read when first asked for: messages and loose files need it."""
+    """The name column, read on first use: only messages and loose files need it."""
 
     def __init__(self, path: Path, length: int) -> None:
         self._path = path

@@ -1,17 +1,18 @@
-"""The files inside an archive or folder as columns, and what no archive may hold."""
+"""The files inside an archive or folder as columns, and the names and sizes that are refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# How the bytes of a frame lie: zip's own numbers, and two that zip does not use.
+# How the bytes of a frame are stored: zip's own numbers, and two that zip does not use.
 STORED, DEFLATED = 0, 8
 TAR, LOOSE = 254, 255
 
@@ -26,38 +27,43 @@ class ArchiveError(ValueError):
     """An archive that is missing, cut short, damaged or not to be trusted."""
 
 
+COLUMNS = ("offset", "stored", "size", "compression", "crc")
+"""The columns of `Members` that reading a frame needs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Where the bytes of each file [M] lie: 30 bytes a file and its name, no Python objects."""
+    """Where the bytes of each file [M] are: 30 bytes per file and its name, no Python objects."""
 
     name: pa.StringArray
     offset: npt.NDArray[np.int64]
     stored: npt.NDArray[np.uint32]
     size: npt.NDArray[np.uint32]
     compression: npt.NDArray[np.uint8]
-    crc: npt.NDArray[np.uint32]  # of the inflated bytes; 0 where the archive keeps none
+    crc: npt.NDArray[np.uint32]  # of the inflated bytes; 0 where the archive has none
 
     def __len__(self) -> int:
         return len(self.offset)
 
     def __iter__(self) -> Iterator[str]:
-        """The names."""
+        """Iterate over the names."""
         return (name.as_py() for name in self.name)
 
 
 def plain_members(
     path: Path, names: list[str], offset: Iterable[int], size: Iterable[int], compression: int
 ) -> Members:
-    """Members that lie as they are, as in a tar or a folder.
+    """Make members that are stored unchanged, as in a tar or a folder.
 
     Raises:
-        ArchiveError: for a name or a size that `check_members` refuses, or that is no UTF-8.
+        ArchiveError: for a name or a size that `check_members` refuses, or a name that is not
+            UTF-8.
     """
     try:
         column = pa.array(names, pa.string())
     except UnicodeEncodeError:
         bad = next(name for name in names if not _encodable(name))
-        raise ArchiveError(f"{path}: {bad!r} is no name in UTF-8; rename it") from None
+        raise ArchiveError(f"{path}: {bad!r} is not a name in UTF-8; rename it") from None
     sizes = np.fromiter(size, np.int64, len(names))
     check_members(path, column, sizes)
     return Members(
@@ -70,36 +76,38 @@ def plain_members(
     )
 
 
-def check_members(path: Path, names: pa.StringArray, claimed: npt.NDArray[np.int64]) -> None:
-    """Refuse names that lead elsewhere, come twice, or claim more than a frame can have.
+def check_members(path: Path, names: pa.StringArray, sizes: npt.NDArray[np.integer[Any]]) -> None:
+    """Refuse unsafe or repeated names [M], and sizes [M] that no frame can have.
 
     Raises:
         ArchiveError: names the first such member.
     """
     unsafe = pc.match_substring_regex(names, _UNSAFE_NAME).to_numpy(zero_copy_only=False)
-    refuse(
-        path,
-        names,
-        unsafe,
-        "is no name for a frame: absolute, with '..', a backslash or a control character",
-    )
-    if pc.count_distinct(names).as_py() != len(names):
-        counts = pc.value_counts(names)
-        twice = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
-        raise ArchiveError(f"{path}: {shown(twice)} is in the archive twice")
-    if (absurd := claimed > MAX_FRAME_BYTES).any():
-        reason = f"claims {claimed[absurd][0]:,} bytes; a frame has at most {MAX_FRAME_BYTES:,}"
-        refuse(path, names, absurd, reason)
+    if unsafe.any():
+        raise ArchiveError(
+            f"{path}: {printable(names[int(unsafe.argmax())].as_py())} is not a name for a frame: "
+            "absolute, with '..', a backslash or a control character"
+        )
+    if (name := repeated(names)) is not None:
+        raise ArchiveError(f"{path}: {printable(name)} is in the archive twice")
+    if (absurd := sizes > MAX_FRAME_BYTES).any():
+        row = int(absurd.argmax())
+        raise ArchiveError(
+            f"{path}: {printable(names[row].as_py())} claims {sizes[row]:,} bytes; a frame has at "
+            f"most {MAX_FRAME_BYTES:,}"
+        )
 
 
-def refuse(path: Path, names: pa.StringArray, bad: npt.NDArray[np.bool_], reason: str) -> None:
-    """Raise an ArchiveError about the first member that is `bad`, if any is."""
-    if bad.any():
-        raise ArchiveError(f"{path}: {shown(names[int(bad.argmax())].as_py())} {reason}")
+def repeated(names: pa.StringArray) -> str | None:
+    """Return the first name that is there more than once."""
+    if pc.count_distinct(names).as_py() == len(names):
+        return None
+    counts = pc.value_counts(names)
+    return str(counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py())
 
 
-def shown(name: str) -> str:
-    """A name as a message shows it: on one line, whatever is in it."""
+def printable(name: str) -> str:
+    """Return a name as a message shows it: on one line, whatever is in it."""
     return name if name.isprintable() else repr(name)
 
 

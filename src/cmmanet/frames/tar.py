@@ -1,4 +1,4 @@
-"""Lists a plain tar (ustar, GNU and pax names): members lie in it as they are."""
+"""Lists a plain tar (ustar, GNU and pax names), whose members are stored unchanged."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import os
 import tarfile
 from pathlib import Path
 
-from cmmanet.frames.members import TAR, ArchiveError, Members, plain_members, shown
+from cmmanet.frames.members import TAR, ArchiveError, Members, plain_members, printable
 
-# Headers are of 512 bytes; only long names and pax records take more.
+# Headers have 512 bytes; only long names and pax records take more.
 _MAX_HEADER = 2**20
 
 
 def list_tar(path: Path, suffix: str) -> Members:
-    """Every regular file of a tar whose name ends in `suffix`, in the tar's order.
+    """List every regular file of a tar whose name ends in `suffix`, in the tar's order.
 
-    A leading "./" of a name is dropped. Other members, folders among them, are passed over.
+    A leading "./" of a name is dropped. Other members, such as folders, are skipped.
 
     Raises:
         ArchiveError: for a tar that is compressed, damaged or cut short; for a listed member
-            that is a link, a device or sparse, or of a name or size that
-            `members.check_members` refuses.
+            that is a link, a device or sparse, or that `members.check_members` refuses.
     """
     names: list[str] = []
     offset: list[int] = []
@@ -34,15 +33,15 @@ def list_tar(path: Path, suffix: str) -> Members:
                 # tarfile keeps every member, a kilobyte each.
                 archive.members = []  # type: ignore[attr-defined]
                 if member.size < 0 or archive.offset <= place:
-                    raise ArchiveError(f"{path}: {shown(member.name)} has a negative size")
+                    raise ArchiveError(f"{path}: {printable(member.name)} has a negative size")
                 place = archive.offset
                 if member.offset_data + member.size > total:
-                    raise _damaged(path, f"cut short inside {shown(member.name)}")
+                    raise _damaged(path, f"cut short inside {printable(member.name)}")
                 if not member.name.endswith(suffix) or member.isdir():
                     continue
                 if not member.isreg() or member.issparse():
                     raise ArchiveError(
-                        f"{path}: {shown(member.name)} is a link, a device or sparse; put the "
+                        f"{path}: {printable(member.name)} is a link, a device or sparse; put the "
                         "file itself there"
                     )
                 names.append(member.name.removeprefix("./"))
@@ -58,7 +57,7 @@ def list_tar(path: Path, suffix: str) -> Members:
 
 
 class _Headers(io.FileIO):
-    """A file of which tarfile reads headers: none may claim the memory of gigabytes."""
+    """A file that tarfile reads headers from, none of which may take gigabytes of memory."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or not 0 <= size <= _MAX_HEADER:
@@ -68,6 +67,6 @@ class _Headers(io.FileIO):
 
 def _damaged(path: Path, what: str) -> ArchiveError:
     return ArchiveError(
-        f"{path}: no whole plain tar archive ({path.stat().st_size:,} bytes): {what}; decompress "
-        "it, or get it again"
+        f"{path}: not a whole plain tar archive ({path.stat().st_size:,} bytes): {what}; "
+        "decompress it, or get it again"
     )

@@ -39,7 +39,7 @@ def load_params(path: Path) -> Params:
         raise ParamsError(readable(error, path.name)) from None
     # Also the overrides of datasets that are not run, and variants that are not among the arms: a
     # mistake is better reported before it is used.
-    for dataset, data in params.data.by_name().items():
+    for dataset, data in params.data.items():
         try:
             Recipe.model_validate(recipe_of(params, dataset))
         except ValidationError as error:

@@ -6,7 +6,6 @@ from typing import Literal
 
 from cmmanet.params.recipe import Recipe
 from cmmanet.params.sections import (
-    Dataset,
     Distance,
     Pair,
     Render,
@@ -21,7 +20,7 @@ from cmmanet.params.strict import Strict
 class ArmPlan(Recipe):
     """Everything that one arm's training depends on."""
 
-    dataset: Dataset
+    dataset: str
     arm: str
     variant: str
     recipe: str
@@ -32,16 +31,16 @@ class ArmPlan(Recipe):
 
 
 class DataPlan(Strict):
-    """What fetch and index depend on; `render` is synthetic's own."""
+    """What fetch and index depend on; `render` is None for real data."""
 
-    dataset: Dataset
+    dataset: str
     render: Render | None
 
 
 class SplitPlan(Strict):
-    """What split depends on; `test_half` is iLIDS-VID's own."""
+    """What split depends on; `test_half` is None unless the split file needs it."""
 
-    dataset: Dataset
+    dataset: str
     trials: int
     test_half: TestHalf | None
 
@@ -55,7 +54,7 @@ class EvaluatePlan(Strict):
 class ReportPlan(Strict):
     """What the report shows: exactly these arms of these datasets."""
 
-    datasets: tuple[Dataset, ...]
+    datasets: tuple[str, ...]
     arms: tuple[str, ...]
     sampler: str
     headline: str
@@ -85,7 +84,7 @@ class OcclusionPlan(Strict):
 class ReadingsPlan(Strict):
     """What the ambiguity table shows: one arm under these readings, on these datasets."""
 
-    datasets: tuple[Dataset, ...]
+    datasets: tuple[str, ...]
     arm: str
     readings: tuple[str, ...]
     distance: Distance

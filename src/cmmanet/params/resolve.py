@@ -19,7 +19,7 @@ from cmmanet.params.plan_files import (
     SplitPlan,
 )
 from cmmanet.params.recipe import Recipe
-from cmmanet.params.sections import Dataset, IlidsVidData, SyntheticData
+from cmmanet.params.sections import HalvedEntry, Render, RenderedEntry
 from cmmanet.params.whole import PAPER_ARM, READING, Params
 
 
@@ -48,7 +48,7 @@ def plans(params: Params) -> dict[str, BaseModel]:
             test_frames=params.evaluate.test_frames,
         ),
         "occlusion.json": OcclusionPlan(
-            render=params.data.synthetic.render if "synthetic" in params.datasets else None,
+            render=_render(params, "synthetic") if "synthetic" in params.datasets else None,
             levels=params.occlusion,
             arms=params.arms,
             distance=params.evaluate.distance,
@@ -57,9 +57,9 @@ def plans(params: Params) -> dict[str, BaseModel]:
         "evaluate.json": EvaluatePlan(rerank=params.evaluate.rerank),
     }
     for dataset in params.datasets:
-        data = params.data.by_name()[dataset]
-        test_half = data.test_half if isinstance(data, IlidsVidData) else None
-        render = data.render if isinstance(data, SyntheticData) else None
+        data = params.data[dataset]
+        test_half = data.test_half if isinstance(data, HalvedEntry) else None
+        render = _render(params, dataset)
         files[f"{dataset}/data.json"] = DataPlan(dataset=dataset, render=render)
         files[f"{dataset}/split.json"] = SplitPlan(
             dataset=dataset, trials=data.trials, test_half=test_half
@@ -72,18 +72,23 @@ def plans(params: Params) -> dict[str, BaseModel]:
     return files
 
 
+def _render(params: Params, dataset: str) -> Render | None:
+    data = params.data[dataset]
+    return data.render if isinstance(data, RenderedEntry) else None
+
+
 def _readings(params: Params) -> tuple[str, ...]:
     """Return the names of the readings; none if their arm is not among the arms."""
     return tuple(params.readings) if PAPER_ARM in params.arms else ()
 
 
-def resolve_arm(params: Params, dataset: Dataset, arm: str) -> ArmPlan:
+def resolve_arm(params: Params, dataset: str, arm: str) -> ArmPlan:
     """Lay the variant named `arm` over its dataset's recipe and validate the result.
 
     Raises:
         ParamsError: if the result is not valid.
     """
-    data, sampler = params.data.by_name()[dataset], params.sampler_of(arm)
+    data, sampler = params.data[dataset], params.sampler_of(arm)
     changes = {key: value for key, value in params.variants[arm].items() if key != "sampler"}
     merged = _merge(recipe_of(params, dataset), changes)
     plan = {
@@ -111,7 +116,7 @@ def resolve_arm(params: Params, dataset: Dataset, arm: str) -> ArmPlan:
         raise ParamsError(readable(error, where)) from None
 
 
-def resolve_reading(params: Params, dataset: Dataset, reading: str) -> ArmPlan:
+def resolve_reading(params: Params, dataset: str, reading: str) -> ArmPlan:
     """Lay another reading of what the paper leaves open over the paper's arm.
 
     It may change any key of a recipe, and `sampling`, which is the arm's sampler.
@@ -134,9 +139,9 @@ def resolve_reading(params: Params, dataset: Dataset, reading: str) -> ArmPlan:
         raise ParamsError(readable(error, f"{named} over {PAPER_ARM}")) from None
 
 
-def recipe_of(params: Params, dataset: Dataset) -> dict[str, Any]:
+def recipe_of(params: Params, dataset: str) -> dict[str, Any]:
     """Return the dataset's recipe with its overrides."""
-    data = params.data.by_name()[dataset]
+    data = params.data[dataset]
     return _merge(params.recipes[data.recipe].model_dump(), data.overrides)
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetCoreSchemaHandler, GetPydanticSchema, model_validator
+from pydantic_core import CoreSchema, core_schema
 
+from cmmanet.datasets.catalogue import DATASETS
+from cmmanet.datasets.mars import MarsLayout
+from cmmanet.datasets.split_files import SPLITS
+from cmmanet.datasets.two_camera import TwoCamera
 from cmmanet.params.strict import Strict
 
-Dataset = Literal["synthetic", "mars", "ilids-vid", "prid2011"]
+Dataset = Annotated[str, GetPydanticSchema(lambda *_: core_schema.literal_schema(list(DATASETS)))]
 TestFrames = Literal["dense", "chunk_first"]
 TEST_FRAMES: tuple[TestFrames, ...] = get_args(TestFrames)
 Distance = Literal["cosine", "euclidean"]
@@ -61,53 +66,49 @@ class Render(Strict):
 
 
 class DatasetEntry(Strict):
-    """What every dataset says."""
+    """A dataset's entry in `data`; without official splits, a trial is a training seed."""
 
     recipe: str
-    # Laid over the recipe, and a variant over both: the paper's recipe, in another batch.
+    # Merged over the recipe, and a variant over both: the paper's recipe, in another batch.
     overrides: dict[str, Any] = Field(default_factory=dict)
     trials: int = Field(ge=1, le=100)
 
 
-class SyntheticData(DatasetEntry):
-    """The rendered benchmark; a trial is a training seed."""
+class RenderedEntry(DatasetEntry):
+    """A dataset that is rendered here."""
 
     render: Render
 
 
-class MarsData(DatasetEntry):
-    """MARS, whose split is fixed: a trial is a training seed."""
+class SplitEntry(DatasetEntry):
+    """A dataset with ten official splits: trial t is split t."""
+
+    trials: int = Field(ge=1, le=SPLITS)
 
 
-class Prid2011Data(DatasetEntry):
-    """PRID-2011, with ten official splits: trial t is split t."""
+class HalvedEntry(SplitEntry):
+    """A dataset whose split file does not name its test half: loaders disagree which it is."""
 
-    trials: int = Field(ge=1, le=10)
-
-
-class IlidsVidData(DatasetEntry):
-    """iLIDS-VID, likewise; loaders disagree on which half of its split file tests."""
-
-    trials: int = Field(ge=1, le=10)
     test_half: TestHalf
 
 
-class Data(Strict):
-    """Each dataset's recipe, number of trials and own knobs."""
+def _entry(dataset: MarsLayout | TwoCamera) -> type[DatasetEntry]:
+    if isinstance(dataset, TwoCamera):
+        return SplitEntry if dataset.matrix is None else HalvedEntry
+    return RenderedEntry if dataset.official_counts is None else DatasetEntry
 
-    synthetic: SyntheticData
-    mars: MarsData
-    ilids_vid: IlidsVidData = Field(alias="ilids-vid")
-    prid2011: Prid2011Data
 
-    def by_name(self) -> dict[Dataset, DatasetEntry]:
-        """Each dataset's entry, by the name that stands in params.yaml."""
-        return {
-            "synthetic": self.synthetic,
-            "mars": self.mars,
-            "ilids-vid": self.ilids_vid,
-            "prid2011": self.prid2011,
-        }
+def _entries(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """Return the schema of `data`: an entry for each dataset of the catalogue."""
+    fields = {
+        name: core_schema.typed_dict_field(handler.generate_schema(_entry(dataset)), required=True)
+        for name, dataset in DATASETS.items()
+    }
+    return core_schema.typed_dict_schema(fields, extra_behavior="forbid")
+
+
+Data = Annotated[dict[str, DatasetEntry], GetPydanticSchema(_entries)]
+"""Each dataset's recipe, number of trials and own parameters."""
 
 
 class Rerank(Strict):

@@ -121,7 +121,7 @@ class Params(Strict):
                 f"variants.{self.headline}.sampler: {self.sampler_of(self.headline)!r} is not the "
                 f"sampler in its name, {self.sampler!r}"
             )
-        for dataset, data in self.data.by_name().items():
+        for dataset, data in self.data.items():
             recipe = data.recipe
             if recipe not in self.recipes:
                 raise ValueError(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.evaluation.metrics import METRICS, Scoring
 from cmmanet.reporting.cells import DASH, measured, paragraph, percent, table
 from cmmanet.reporting.claims import claims_section
@@ -21,11 +22,6 @@ from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.steps import own_steps, sureness
 from cmmanet.reporting.warned import warned
 
-ABOUT = {
-    "synthetic": "Rendered by this project, to see the whole pipeline work without licensed data.",
-    "prid2011": "A public dataset that the paper does not report on.",
-}
-
 
 def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
     """All arms on one dataset: every metric, how sure, other conventions, each trial."""
@@ -33,8 +29,8 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
     published = paper.tables_on(dataset)
     names = paper.tables["III"].arms | paper.tables["IV"].arms
     parts = [f"## {title(dataset)}: {'every metric' if published else 'not in the paper'}"]
-    if dataset in ABOUT:
-        parts.append(paragraph(ABOUT[dataset]))
+    if note := DATASETS[dataset].note:
+        parts.append(paragraph(note))
     if is_partial(arms.values()):
         parts.append(paragraph(f"**Partial data:** {PARTIAL}"))
     parts += not_the_papers(arms)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
+from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.evaluation.metrics import Scoring
 
 Metrics = Mapping[str, float | None]
@@ -11,14 +12,6 @@ Metrics = Mapping[str, float | None]
 
 None or NaN where there is no such number.
 """
-
-TITLES = {
-    "mars": "MARS",
-    "ilids-vid": "iLIDS-VID",
-    "prid2011": "PRID-2011",
-    "synthetic": "Synthetic",
-}
-"""The datasets this project knows, in the order in which the page lists them."""
 
 
 class TrialCost(TypedDict):
@@ -203,8 +196,8 @@ class Planned:
 
 
 def title(dataset: str) -> str:
-    """A dataset's name as the field writes it."""
-    return TITLES[dataset]
+    """Return a dataset's name as the field writes it."""
+    return DATASETS[dataset].title
 
 
 def planned(

@@ -7,6 +7,7 @@ transcription of the paper.
 from collections.abc import Sequence
 from typing import Any
 
+from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.evaluation.metrics import METRICS
 from cmmanet.reporting.cells import (
     DASH,
@@ -23,7 +24,7 @@ from cmmanet.reporting.dataset_tables import dataset_section
 from cmmanet.reporting.paper_tables import paper_table
 from cmmanet.reporting.provenance import dates, devices
 from cmmanet.reporting.published import Paper, load_published
-from cmmanet.reporting.results import TITLES, ArmResult, Planned, is_partial, title
+from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark, stated_settings, unmentioned_options
 from cmmanet.reporting.steps import NO_TELLING
 from cmmanet.reporting.summary import summary
@@ -121,7 +122,7 @@ def _headline(result: ArmResult, plan: Planned) -> dict[str, Any]:
 
 def _verdict(plan: Planned, paper: Paper) -> str:
     """What of the paper was reproduced, in the page's first lines."""
-    in_paper = [dataset for dataset in TITLES if paper.tables_on(dataset)]
+    in_paper = [dataset for dataset in DATASETS if paper.tables_on(dataset)]
     absent = [dataset for dataset in in_paper if dataset not in plan.results]
     partial = [d for d in in_paper if d in plan.results and is_partial(plan.results[d].values())]
     full = [dataset for dataset in in_paper if dataset not in {*absent, *partial}]
@@ -161,7 +162,7 @@ def _listed(datasets: Sequence[str]) -> str:
 
 
 def _status(plan: Planned, paper: Paper) -> str:
-    datasets = [d for d in TITLES if d in plan.results or paper.tables_on(d)]
+    datasets = [d for d in DATASETS if d in plan.results or paper.tables_on(d)]
     return table(
         ["dataset", "in the paper", "run", "arms", "trials", "recipe", "device", "date"],
         [

@@ -11,19 +11,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from conftest import index_mars
 from PIL import Image
 
-from cmmanet.datasets import mars
-from cmmanet.datasets.synthetic import render
+from cmmanet.datasets.rendered.synthetic import render
 from cmmanet.evaluation.attention.labels import open_labels, read_labels
-from cmmanet.frames.archive import ArchiveError, list_members
+from cmmanet.frames.archive import ArchiveError
 from cmmanet.frames.decode import DecodeError
-from cmmanet.frames.index import build_index
 
 
 def index(root: Path, folder: Path) -> Path:
-    parts = mars.find_parts(root)
-    build_index(mars.read_listing(root), [list_members(p, ".jpg") for p in parts], folder)
+    index_mars(root, folder)
     return folder
 
 

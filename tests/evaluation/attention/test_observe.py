@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cmmanet.clips.normalise import normalise
-from cmmanet.datasets.canvas import Part
+from cmmanet.datasets.rendered.canvas import Part
 from cmmanet.evaluation.attention.measures import (
     coverage,
     measure_frames,

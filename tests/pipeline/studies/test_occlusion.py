@@ -13,8 +13,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from cmmanet.datasets import synthetic
-from cmmanet.datasets.canvas import Part
+from cmmanet.datasets.rendered import synthetic
+from cmmanet.datasets.rendered.canvas import Part
 from pipeline import embed, evaluate, fetch, index, plan
 from pipeline import split as stage_split
 from pipeline.parts import workspace

@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
-from cmmanet.datasets.canvas import Part
+from cmmanet.datasets.rendered.canvas import Part
 from cmmanet.frames.archive import FrameColumns, FrameStore, list_members
 from cmmanet.frames.decode import MAX_PIXELS, DecodeError
 from cmmanet.frames.index import FRAMES
 
 MASKS = "masks_*.zip"
-"""The archives of label maps, beside those of the frames; `datasets.synthetic` writes them."""
+"""The archives of label maps, beside those of the frames; `datasets.rendered` writes them."""
 
 
 def open_labels(folder: Path, raw: Path) -> FrameStore | None:
@@ -53,15 +53,7 @@ def open_labels(folder: Path, raw: Path) -> FrameStore | None:
             f"{', '.join(path.name for path in archives)}): remove that folder and run the stage "
             "fetch again"
         )
-    member = places.to_numpy()
-    number = np.repeat(np.arange(len(parts), dtype=np.uint8), [len(part) for part in parts])
-    columns = {
-        column: np.concatenate([getattr(part, column) for part in parts])[member]
-        for column in ("offset", "stored", "size", "compression", "crc")
-    }
-    return FrameStore(
-        archives, FrameColumns(archive=number[member], **columns, name=wanted.to_pylist())
-    )
+    return FrameStore(archives, FrameColumns.from_members(parts, places.to_numpy()))
 
 
 def read_labels(store: FrameStore, rows: Sequence[int]) -> npt.NDArray[np.uint8]:

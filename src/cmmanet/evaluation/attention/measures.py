@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cmmanet.datasets.canvas import Part
+from cmmanet.datasets.rendered.canvas import Part
 from cmmanet.evaluation.attention.table import BOUND, MEASURES
 from cmmanet.losses import stripe_log_mass_eq9
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cmmanet.clips.normalise import normalise
-from cmmanet.datasets.canvas import Part
+from cmmanet.datasets.rendered.canvas import Part
 from cmmanet.datasets.tracklets import Tracklets
 from cmmanet.evaluation.attention.labels import read_labels
 from cmmanet.evaluation.attention.measures import (

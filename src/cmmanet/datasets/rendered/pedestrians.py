@@ -1,8 +1,8 @@
-"""Draws walking pedestrians for the synthetic data set: how a person moves and is seen.
+"""Draws walking pedestrians for the synthetic dataset.
 
-A person is a small 3-D skeleton (lateral x, forward y, up z, in body heights), posed by the phase
-of a gait cycle, turned to the camera's viewpoint and projected. Everything is drawn once into an
-index image, from which both the colours and the body-part labels are read.
+A pedestrian is a small 3-D skeleton (lateral x, forward y, up z, in body heights), posed by the
+phase of a gait cycle, turned to the camera's viewpoint and projected. Everything is drawn once into
+an index image, which gives both the colours and the body-part labels.
 
 Geometry uses `math` rather than numpy, whose vectorised sine differs between CPUs.
 """
@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-from cmmanet.datasets.appearance import Appearance
-from cmmanet.datasets.canvas import Canvas, Colour, Part, Point
+from cmmanet.datasets.rendered.appearance import Appearance
+from cmmanet.datasets.rendered.canvas import Canvas, Colour, Part, Point
 
 Joint = tuple[float, float, float]
 
@@ -24,22 +24,22 @@ def _shade(colour: Colour, percent: int) -> Colour:
 
 @dataclass(frozen=True)
 class View:
-    """How one frame sees a person."""
+    """The pose and viewpoint of a pedestrian in one frame."""
 
     feet: Point
-    """Where the person stands, (x, y) in pixels of the crop."""
+    """Position of the feet, (x, y) in pixels of the crop."""
     height: float
     """Body height in pixels."""
     yaw: float
     """Radians: 0 from the front, π from behind, π/2 walking to the right."""
     pitch: float
-    """How far the camera looks down, in radians."""
+    """Downward angle of the camera, in radians."""
     phase: float
     """Phase of the gait cycle, in radians."""
     light: int
-    """Side that the light comes from, -1 left or 1 right."""
+    """Side of the light, -1 left or 1 right."""
     label: Part | None = None
-    """What to label every pixel with, instead of its body part."""
+    """Label of every pixel, in place of its body part."""
 
 
 _CAP = [(math.cos(i * math.pi / 6), math.sin(i * math.pi / 6)) for i in range(7)]  # half a circle
@@ -58,7 +58,7 @@ _HIP, _SHOULDER = 0.5, 0.8
 
 
 class _Walker:
-    """One person in one frame: projects the posed skeleton and draws its parts back to front."""
+    """Draws one pedestrian in one frame: projects the posed skeleton, draws far parts first."""
 
     def __init__(self, canvas: Canvas, look: Appearance, view: View) -> None:
         self.canvas, self.look, self.label = canvas, look, view.label
@@ -97,7 +97,7 @@ class _Walker:
         return y * self.cos - x * self.sin
 
     def _inks(self, colour: Colour, part: Part) -> tuple[int, int, int]:
-        """The colour as it is, in shade and in light."""
+        """Return the colour plain, in shade and in light."""
         part = self.label or part
         base = self.canvas.ink(colour, part)
         dark = self.canvas.ink(_shade(colour, 72), part)
@@ -174,7 +174,7 @@ class _Walker:
             self._cloth(top, bottom, left, right, inks)
 
     def draw(self) -> None:
-        """Draws the person, far parts first."""
+        """Draw all parts, far ones first."""
         bag, behind = self.look.bag, self.cos < 0
         near = -1 if self.sin > 0 else 1
         if bag == "backpack" and not behind:
@@ -344,12 +344,12 @@ class _Walker:
 
 
 def draw_shadow(canvas: Canvas, view: View) -> None:
-    """Darkens the ground under a person; before anybody is drawn, as it is not seen on people."""
+    """Darken the ground under a pedestrian; to be called before any pedestrian is drawn."""
     (x, y), h = view.feet, view.height
     shadow = canvas.ink((0, 0, 0), Part.BACKGROUND, alpha=90)
     canvas.ellipse(x - view.light * 0.05 * h, y - 0.005 * h, 0.16 * h, 0.025 * h, shadow)
 
 
 def draw_pedestrian(canvas: Canvas, look: Appearance, view: View) -> None:
-    """Draws one walking person."""
+    """Draw one walking pedestrian."""
     _Walker(canvas, look, view).draw()

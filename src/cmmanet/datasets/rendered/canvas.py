@@ -1,4 +1,4 @@
-"""The drawing surface of the synthetic data set: colours and body-part labels in one image."""
+"""The drawing surface of the synthetic dataset: colours and body-part labels in one image."""
 
 from collections.abc import Sequence
 from enum import IntEnum
@@ -10,11 +10,11 @@ from PIL import Image, ImageDraw
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
-SUPERSAMPLING = 3  # odd, so that a pixel's centre is a sample and labels need no vote
+SUPERSAMPLING = 3  # odd: a pixel's centre is a sample, and labels need no vote
 
 
 class Part(IntEnum):
-    """What a pixel of a label map shows; hair and headgear belong to the head."""
+    """Labels of a label map; hair and headgear belong to the head."""
 
     BACKGROUND = 0
     HEAD = 1
@@ -40,28 +40,28 @@ class Canvas:
         self._parts = [int(Part.BACKGROUND)]
 
     def ink(self, colour: Colour, part: Part, alpha: int = 255) -> int:
-        """Returns a new index that shows `colour` and is labelled `part`."""
+        """Return a new index with a colour and a label."""
         self._palette += [*colour, alpha]
         self._parts.append(int(part))
         return len(self._parts) - 1
 
     def polygon(self, points: Sequence[Point], ink: int) -> None:
-        """Fills a polygon."""
+        """Fill a polygon."""
         s = SUPERSAMPLING
         self._draw.polygon([(round(x * s), round(y * s)) for x, y in points], fill=ink)
 
     def box(self, left: float, top: float, right: float, bottom: float, ink: int) -> None:
-        """Fills an upright rectangle."""
+        """Fill an upright rectangle."""
         self.polygon([(left, top), (right, top), (right, bottom), (left, bottom)], ink)
 
     def ellipse(self, x: float, y: float, half_width: float, half_height: float, ink: int) -> None:
-        """Fills an upright ellipse around (x, y)."""
+        """Fill an upright ellipse around (x, y)."""
         s = SUPERSAMPLING
         corners = (x - half_width, y - half_height, x + half_width, y + half_height)
         self._draw.ellipse([round(value * s) for value in corners], fill=ink)
 
     def compose(self, background: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Lays the drawing over a background.
+        """Composite the drawing over a background.
 
         Args:
             background: [H, W, 3].

@@ -1,20 +1,20 @@
-"""What passes between a camera and a person: people and street furniture."""
+"""Occluders that pass between a camera and a pedestrian: pedestrians and street furniture."""
 
 import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cmmanet.datasets.appearance import Appearance, sample_appearance
-from cmmanet.datasets.canvas import Canvas, Colour, Part
-from cmmanet.datasets.pedestrians import View, draw_pedestrian
+from cmmanet.datasets.rendered.appearance import Appearance, sample_appearance
+from cmmanet.datasets.rendered.canvas import Canvas, Colour, Part
+from cmmanet.datasets.rendered.pedestrians import View, draw_pedestrian
 
 _KINDS = ("person", "person", "pole", "bin", "bench", "car")
 
 
 @dataclass(frozen=True)
 class Occluder:
-    """Something that passes before the person during frames `start` to `start + frames` - 1."""
+    """An occluder that is visible in frames `start` to `start + frames` - 1."""
 
     kind: str
     start: int
@@ -24,7 +24,7 @@ class Occluder:
     look: Appearance
 
     def draw(self, canvas: Canvas, frame: int, person: View) -> None:
-        """Draws it in one of its frames, on its way from one side of the person to the other."""
+        """Draw it in one of its frames, on its way from one side of the pedestrian to the other."""
         half = {"person": 0.1, "pole": 0.045, "bin": 0.13, "bench": 0.25, "car": 0.42}[self.kind]
         half, h = half * person.height, person.height
         way = (2 * frame + 1) / self.frames - 1  # from -1 to 1
@@ -66,7 +66,7 @@ class Occluder:
 
 
 def sample_occluder(rng: np.random.Generator, frames: int, occlusion: float) -> Occluder | None:
-    """Draws a run of occluded frames whose expected length is `occlusion` of the tracklet."""
+    """Draw a run of occluded frames whose expected length is `occlusion` of the tracklet."""
     if occlusion <= 0.5:
         share = rng.uniform(0.25, 0.75) if rng.random() < 2 * occlusion else 0.0
     else:

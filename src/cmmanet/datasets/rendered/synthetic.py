@@ -1,9 +1,9 @@
-"""Renders the synthetic data set: pedestrians before surveillance cameras, in MARS's layout.
+"""Renders the synthetic dataset: pedestrians in front of surveillance cameras, in MARS's layout.
 
-Everything is drawn from generators seeded by what they decide (an identity, a camera, a
-tracklet), so the result depends neither on the number of processes nor on their order. An identity
-looks the same in every camera; viewpoint, light, colour cast, background, sharpness and noise are
-the camera's; gait phase, box jitter and occluders are the tracklet's.
+Each identity, camera and tracklet has a seeded generator of its own, so the result depends neither
+on the number of processes nor on their order. An identity looks the same in every camera;
+viewpoint, light, colour cast, background, sharpness and noise belong to the camera; gait phase, box
+jitter and occluders to the tracklet.
 """
 
 import math
@@ -23,21 +23,21 @@ from pathlib import Path
 import numpy as np
 from scipy.io import savemat
 
-from cmmanet.datasets.appearance import Appearance, sample_appearance
-from cmmanet.datasets.cameras import Stream, encode, generator, photograph, sample_camera
-from cmmanet.datasets.canvas import Canvas
-from cmmanet.datasets.occluders import Occluder, sample_occluder
-from cmmanet.datasets.pedestrians import View, draw_pedestrian, draw_shadow
+from cmmanet.datasets.rendered.appearance import Appearance, sample_appearance
+from cmmanet.datasets.rendered.cameras import Stream, encode, generator, photograph, sample_camera
+from cmmanet.datasets.rendered.canvas import Canvas
+from cmmanet.datasets.rendered.occluders import Occluder, sample_occluder
+from cmmanet.datasets.rendered.pedestrians import View, draw_pedestrian, draw_shadow
 
 RENDERER_VERSION: int = 1
-"""Raised whenever the same parameters give other pixels."""
+"""To be raised whenever the same parameters give other pixels."""
 
-JUNK, DISTRACTOR = -1, 0  # MARS's person ids for boxes to ignore and for strangers
+JUNK, DISTRACTOR = -1, 0  # MARS's pids for boxes to ignore and for strangers
 
 
 @dataclass(frozen=True)
 class _Settings:
-    """What every tracklet has in common."""
+    """Settings that all tracklets share."""
 
     seed: int
     occlusion: float
@@ -51,7 +51,7 @@ class _Tracklet:
     pid: int
     camera: int
     number: int
-    """Counted from 1 per person id."""
+    """Counted from 1 per pid."""
     frames: int
 
     @property
@@ -65,7 +65,7 @@ class _Tracklet:
 
 @dataclass(frozen=True)
 class _Staging:
-    """Who is in a tracklet, and how the detector's box sits on the first of them."""
+    """The pedestrians of a tracklet, and the place of the detector's box around the first one."""
 
     people: list[Appearance]
     occluder: Occluder | None = None
@@ -77,7 +77,7 @@ class _Staging:
 def _stage(tracklet: _Tracklet, settings: _Settings, rng: np.random.Generator) -> _Staging:
     if tracklet.pid > DISTRACTOR:
         look = sample_appearance(generator(settings.seed, Stream.IDENTITY, tracklet.pid))
-        # Its own generator, so that all else is the same whatever the occlusion.
+        # A generator of its own: all else is the same whatever the occlusion.
         passing = generator(settings.seed, Stream.OCCLUDER, tracklet.pid, tracklet.number)
         return _Staging([look], sample_occluder(passing, tracklet.frames, settings.occlusion))
     stranger, chance = sample_appearance(rng), rng.random()
@@ -96,7 +96,7 @@ def _stage(tracklet: _Tracklet, settings: _Settings, rng: np.random.Generator) -
 
 
 def _render_tracklet(tracklet: _Tracklet, settings: _Settings) -> list[tuple[bytes, bytes]]:
-    """Renders a tracklet's frames, each a JPEG picture and a PNG label map."""
+    """Render a tracklet's frames, each a JPEG image and a PNG label map."""
     height, width = settings.height, settings.width
     camera = sample_camera(settings.seed, tracklet.camera, height, width)
     rng = generator(settings.seed, Stream.TRACKLET, tracklet.pid + 1, tracklet.number)
@@ -154,7 +154,7 @@ def _render_tracklet(tracklet: _Tracklet, settings: _Settings) -> list[tuple[byt
 def _itineraries(
     settings: _Settings, split: str, pids: Sequence[int], cameras: int, most: int, frames: range
 ) -> list[_Tracklet]:
-    """Draws which cameras see each identity, how often and for how long; at least two see it."""
+    """Draw which cameras see each identity, how often and for how long; at least two see it."""
     tracklets = []
     for pid in pids:
         rng = generator(settings.seed, Stream.ITINERARY, pid + 1)
@@ -168,7 +168,7 @@ def _itineraries(
 def _strays(
     settings: _Settings, pid: int, count: int, cameras: int, frames: range
 ) -> list[_Tracklet]:
-    """Draws the junk or the distractors, numbered in the order of their cameras."""
+    """Draw the junk or the distractors, numbered in the order of their cameras."""
     rng = generator(settings.seed, Stream.ITINERARY, pid + 1)
     by = sorted(int(camera) for camera in rng.integers(1, cameras + 1, count))
     return [
@@ -178,14 +178,14 @@ def _strays(
 
 
 def _length(rng: np.random.Generator, frames: range) -> int:
-    """Draws a tracklet's length; most are short, as in MARS."""
+    """Draw a tracklet's length; most are short, as in MARS."""
     return frames[int(len(frames) * rng.random() ** 2)]
 
 
 def _queries(tracklets: Sequence[_Tracklet]) -> list[int]:
-    """Picks the first tracklet of each identity in each camera, as 1-based rows.
+    """Pick the first tracklet of each identity in each camera, as 1-based rows.
 
-    Every identity is in two cameras at least, so each of these has a right answer elsewhere.
+    Every identity is in at least two cameras, so each of these has a true match.
     """
     first: dict[tuple[int, int], int] = {}
     for row, tracklet in enumerate(tracklets, start=1):
@@ -195,7 +195,7 @@ def _queries(tracklets: Sequence[_Tracklet]) -> list[int]:
 
 
 def _start_worker() -> None:
-    """Leaves Ctrl-C to the parent, and ends with it should it be killed."""
+    """Leave Ctrl-C to the parent, and end with it if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -210,7 +210,7 @@ def _end_with_parent() -> None:
 def _render_all(
     tracklets: Sequence[_Tracklet], settings: _Settings
 ) -> Generator[list[tuple[bytes, bytes]], None, None]:
-    """Renders tracklets in order, on up to eight processes."""
+    """Render tracklets in order, on up to eight processes."""
     work = partial(_render_tracklet, settings=settings)
     workers = min(os.cpu_count() or 1, 8)
     if workers == 1:
@@ -218,9 +218,8 @@ def _render_all(
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker)
     try:
-        # Workers are born with SIGINT blocked: one that is only just starting would answer a
-        # Ctrl-C with a traceback of its own. Multiprocessing's tracker, if it started inside,
-        # would unblock it.
+        # Workers start with SIGINT blocked: one that has only just started would answer a Ctrl-C
+        # with its own traceback. Multiprocessing's tracker would unblock it if it started inside.
         resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -233,21 +232,21 @@ def _render_all(
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    """Stores a member under a fixed date, so that the archive's bytes depend on nothing else."""
+    """Store a member under a fixed date: the archive's bytes depend on its content only."""
     member = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     member.create_system, member.external_attr = 3, 0o644 << 16
     archive.writestr(member, content, zipfile.ZIP_STORED)
 
 
 def _write_matrix(path: Path, name: str, values: Sequence[Sequence[int]]) -> None:
-    """Writes an int32 matrix as MATLAB would, but for the date that its header carries."""
+    """Write an int32 matrix as MATLAB would, but without the date in its header."""
     savemat(path, {name: np.array(values, np.int32)})
     header = b"MATLAB 5.0 MAT-file, written by cmmanet".ljust(116)
     path.write_bytes(header + path.read_bytes()[len(header) :])
 
 
 def _write_table(info: Path, split: str, tracklets: Sequence[_Tracklet]) -> None:
-    """Writes the list of frame names and the table of tracklets that points into it."""
+    """Write the list of frame names and the table of tracklets that refers to it."""
     names = [f"{t.name(f)}.jpg" for t in tracklets for f in range(1, t.frames + 1)]
     (info / f"{split}_name.txt").write_bytes("".join(f"{n}\r\n" for n in names).encode())
     rows, last = [], 0
@@ -264,7 +263,7 @@ def _write_archives(
     settings: _Settings,
     rendered: Callable[[int], None],
 ) -> None:
-    """Writes the pictures and the label maps of one split; tells `rendered` of new frames."""
+    """Write the images and label maps of one split; report new frames to `rendered`."""
     root = f"bbox_{split}"
     with (
         zipfile.ZipFile(folder / f"{root}.zip", "w") as pictures,
@@ -301,12 +300,12 @@ def render(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Renders a data set in MARS's layout, with body-part label maps beside it.
+    """Render a dataset in MARS's layout, with body-part label maps next to it.
 
     `folder` receives `bbox_{train,test}.zip` and `info/` as MARS has them, and
     `masks_{train,test}.zip`: for each frame an 8-bit PNG [height, width] of `Part` values, under
-    the frame's name. It appears whole or not at all. Training identities have odd numbers, test
-    identities even ones.
+    the frame's name. Either all of it appears or nothing. Training identities have odd numbers,
+    test identities even ones.
 
     Args:
         folder: Missing or empty.
@@ -314,19 +313,19 @@ def render(
         test_identities: Other identities, to test on.
         distractors: Tracklets of pid 0 in the test table: strangers, body parts, background.
         junk: Tracklets of pid -1 in the test table: badly placed boxes.
-        cameras: Cameras, 2 to 9; an identity is seen by two of them at least.
-        tracklets_per_camera: At most so many for an identity in a camera that sees it.
+        cameras: Number of cameras, 2 to 9; each identity is seen by at least two.
+        tracklets_per_camera: Largest number of an identity's tracklets in a camera.
         frames_min: Shortest tracklet.
         frames_max: Longest tracklet.
-        occlusion: Expected share of identities' frames with something before the person.
+        occlusion: Expected share of identities' frames with an occluder.
         height: Of the crops, in pixels.
         width: Of the crops, in pixels.
-        seed: Decides everything, together with `RENDERER_VERSION`.
+        seed: Seed of all generators.
         progress: Called with the number of frames rendered and of all frames.
 
     Raises:
         ValueError: A number is outside its range.
-        FileExistsError: `folder` holds something.
+        FileExistsError: `folder` is not empty.
     """
     for name, value, low, high in (
         ("train_identities", train_identities, 1, 4999),
@@ -344,7 +343,7 @@ def render(
     ):
         _check(name, value, low, high)
     if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; remove it to render anew")
+        raise FileExistsError(f"{folder} is not empty; remove it to render again")
 
     settings = _Settings(seed, occlusion, height, width)
     frames = range(frames_min, frames_max + 1)

@@ -1,4 +1,4 @@
-"""The surveillance cameras of the synthetic data set: viewpoint, place, light and sensor."""
+"""The surveillance cameras of the synthetic dataset: viewpoint, place, light and sensor."""
 
 import io
 import math
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from cmmanet.datasets.canvas import Colour
+from cmmanet.datasets.rendered.canvas import Colour
 
 # Yaw of the first, second, … camera in radians: front, back, sides and oblique.
 _VIEWPOINTS = (0.25, 2.8, 1.4, -0.75, -1.65, 2.2)
@@ -19,7 +19,7 @@ _GROUNDS = ("tiles", "street", "asphalt")
 
 
 class Stream(IntEnum):
-    """What a random generator decides."""
+    """The purpose of a random generator."""
 
     CAMERA = 0
     IDENTITY = 1
@@ -29,32 +29,32 @@ class Stream(IntEnum):
 
 
 def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
-    """Returns the generator that decides one thing, such as one identity's looks."""
+    """Return the generator for one purpose, such as one identity's appearance."""
     return np.random.default_rng([seed, int(stream), *key])
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Where a camera stands and how it renders what it sees."""
+    """A camera's viewpoint and how it renders a scene."""
 
     yaw: float
     pitch: float
     light: int
     resolution: float
-    """Share of the crop's size at which the camera resolves it."""
+    """Resolution of the camera as a share of the crop's size."""
     response: tuple[int, ...]
-    """For each of R, G and B, what a value from 0 to 255 becomes."""
+    """New value of each of 0 … 255, for R, then G, then B."""
     shading: NDArray[np.uint32]
     """Brightness across the crop in 1/256, [H, W, 1]."""
     noise: int
     quality: int
     backdrop: NDArray[np.uint8]
-    """The place behind the people, [1.25 H, 6 H, 3]."""
+    """The scene behind the pedestrians, [1.25 H, 6 H, 3]."""
 
 
 @lru_cache(maxsize=16)
 def sample_camera(seed: int, number: int, height: int, width: int) -> Camera:
-    """Draws the camera of a number from 1, for crops of a size; the same for the same seed."""
+    """Draw camera `number` (from 1) for crops of a size; the same for the same seed."""
     rng = generator(seed, Stream.CAMERA, number)
     pitch, light = rng.uniform(0.06, 0.28), 1 if rng.integers(2) else -1
     gamma, contrast, lift = rng.uniform(0.85, 1.2), rng.uniform(0.78, 1.08), rng.uniform(-14, 14)
@@ -83,7 +83,7 @@ def sample_camera(seed: int, number: int, height: int, width: int) -> Camera:
 
 @dataclass(frozen=True)
 class _Paint:
-    """Draws in shades of one grey: a place has few colours of its own."""
+    """Paint in shades of one grey: a scene has few colours."""
 
     draw: ImageDraw.ImageDraw
     rng: np.random.Generator
@@ -101,7 +101,7 @@ class _Paint:
 
 
 def _draw_wall(paint: _Paint, kind: str, unit: int, width: int, level: int) -> None:
-    """Draws from the top down to `level`; `unit` is the height of a crop."""
+    """Draw from the top down to `level`; `unit` is the height of a crop."""
     draw, rng, tone = paint.draw, paint.rng, paint.tone
     if kind == "brick":
         step = unit // 14
@@ -129,7 +129,7 @@ def _draw_wall(paint: _Paint, kind: str, unit: int, width: int, level: int) -> N
 
 
 def _draw_ground(paint: _Paint, kind: str, unit: int, width: int, level: int, bottom: int) -> None:
-    """Draws from `level` down to `bottom`."""
+    """Draw from `level` down to `bottom`."""
     draw, tone = paint.draw, paint.tone
     shift = int(paint.rng.integers(-40, 31))
     draw.rectangle((0, level, width, bottom), fill=tone(shift))
@@ -151,7 +151,7 @@ def _draw_ground(paint: _Paint, kind: str, unit: int, width: int, level: int, bo
 
 
 def _draw_backdrop(rng: np.random.Generator, number: int, crop: int) -> NDArray[np.uint8]:
-    """Draws a wall, the ground and some street furniture, for crops of a given height."""
+    """Draw a wall, the ground and some street furniture, for crops of a given height."""
     unit = 2 * crop  # drawn at twice its size
     width, height = 6 * unit, unit * 5 // 4
     level = round(unit * rng.uniform(0.5, 0.85))  # where wall and ground meet
@@ -176,7 +176,7 @@ def _draw_backdrop(rng: np.random.Generator, number: int, crop: int) -> NDArray[
 
 
 def photograph(picture: NDArray[np.uint8], camera: Camera, rng: np.random.Generator) -> bytes:
-    """Passes a picture [H, W, 3] through a camera: light, sharpness, colours, noise, JPEG."""
+    """Pass a picture [H, W, 3] through a camera: light, sharpness, colours, noise, JPEG."""
     height, width, _ = picture.shape
     lit = np.minimum(picture * camera.shading >> 8, 255).astype(np.uint8)
     seen = (round(width * camera.resolution), round(height * camera.resolution))
@@ -188,7 +188,7 @@ def photograph(picture: NDArray[np.uint8], camera: Camera, rng: np.random.Genera
 
 
 def encode(pixels: NDArray[np.uint8], image_format: str, **options: int) -> bytes:
-    """Encodes pixels [H, W] or [H, W, 3] in one of Pillow's formats."""
+    """Encode pixels [H, W] or [H, W, 3] in one of Pillow's formats."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, image_format, **options)
     return buffer.getvalue()

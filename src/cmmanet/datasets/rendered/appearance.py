@@ -1,13 +1,13 @@
-"""How a synthetic pedestrian looks: body, hair, clothes, bag and gait."""
+"""The appearance of a synthetic pedestrian: body, hair, clothes, bag and gait."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cmmanet.datasets.canvas import Colour
+from cmmanet.datasets.rendered.canvas import Colour
 
-# A small wardrobe, repeated where a colour is common: many people share their clothes' colours.
+# A small wardrobe: common colours are repeated, so many identities share their clothes' colours.
 _BLACK, _NAVY, _GREY, _WHITE = (34, 34, 38), (38, 48, 82), (118, 118, 122), (216, 214, 208)
 _TOPS: tuple[Colour, ...] = (
     *(_BLACK, _BLACK, _NAVY, _GREY, _WHITE, _WHITE),
@@ -28,7 +28,7 @@ _SKIN: tuple[Colour, ...] = ((226, 186, 160), (208, 164, 134), (174, 126, 96), (
 
 @dataclass(frozen=True)
 class Appearance:
-    """What stays with an identity in every camera; lengths are shares of the body height."""
+    """All that is the same in every camera; lengths are shares of the body height."""
 
     build: float
     """Width of the body, 1 for the average person."""
@@ -62,7 +62,7 @@ def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
 
 
 def _dye(rng: np.random.Generator, palette: Sequence[Colour]) -> Colour:
-    """Draws one colour of the palette, a little off, as no two garments match exactly."""
+    """Draw a colour of the palette, slightly changed: no two garments match exactly."""
     colour = palette[int(rng.integers(len(palette)))]
     light = int(rng.integers(-8, 9))
     r, g, b = (min(255, max(0, c + light + int(rng.integers(-5, 6)))) for c in colour)
@@ -70,7 +70,7 @@ def _dye(rng: np.random.Generator, palette: Sequence[Colour]) -> Colour:
 
 
 def sample_appearance(rng: np.random.Generator) -> Appearance:
-    """Draws a person: body, hair, clothes, bag and gait."""
+    """Draw an appearance: body, hair, clothes, bag and gait."""
     return Appearance(
         build=rng.uniform(0.86, 1.2),
         leg_length=rng.uniform(0.455, 0.495),

@@ -1,0 +1,1 @@
+"""The renderer of the synthetic dataset: pedestrians in front of surveillance cameras."""
