@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cmmanet.evaluation.comparison import DRAWS, SEED
+from cmmanet.evaluation.comparison import DRAWS, SEED, query_values
 from cmmanet.evaluation.uncertainty import (
     Gain,
     Variance,
@@ -108,7 +108,7 @@ def robustness(arms: Mapping[str, Sequence[pd.DataFrame]], baseline: str) -> Rob
     for metric in MEASURED:
         # [L, T, Q] of each arm.
         values = {
-            arm: np.array([_values(table, metric).reshape(trials, -1) for table in levels])
+            arm: np.array([query_values(table, metric).reshape(trials, -1) for table in levels])
             for arm, levels in tables.items()
         }
         for arm, of_levels in values.items():
@@ -147,11 +147,6 @@ def _judged(values: Mapping[str, Floats], pid: npt.NDArray[np.integer], baseline
         if baseline in values and arm != baseline
     }
     return Judged(dict(zip(values, intervals, strict=True)), training, gains)
-
-
-def _values(table: pd.DataFrame, metric: str) -> Floats:
-    hits = table["first_right_rank"] == 1
-    return np.asarray(hits if metric == "rank1" else table["ap_trapezoid"], np.float64)
 
 
 def _over_people(values: Floats, pid: npt.NDArray[np.integer]) -> list[Interval]:

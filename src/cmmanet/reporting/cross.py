@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from cmmanet.evaluation.metrics import METRICS, Scoring
+from cmmanet.evaluation.records import ArmResult, CrossResult
+from cmmanet.params import CrossPlan
 from cmmanet.reporting.cells import bullets, measured, paragraph, span, table
 from cmmanet.reporting.conditions import in_words, not_the_papers, protocol
 from cmmanet.reporting.provenance import provenance
@@ -14,16 +15,18 @@ from cmmanet.reporting.settings import settings
 
 
 def render_cross(
-    plan: Mapping[str, Any],
-    crossed: Mapping[tuple[str, str, str], Any],
-    within: Mapping[tuple[str, str], Any],
+    plan: CrossPlan,
+    crossed: Mapping[tuple[str, str, str], CrossResult],
+    within: Mapping[tuple[str, str], ArmResult],
 ) -> str:
-    """The page reports/cross.md.
+    """Render the page reports/cross.md.
 
-    From plan/cross.json, the crossed results by (source, target, arm) and, to set beside them,
-    those of arms trained on the target itself, by (target, arm).
+    Args:
+        plan: names the pairs and arms.
+        crossed: by (source, target, arm).
+        within: results of arms trained on the target, by (target, arm).
     """
-    scoring = Scoring(plan["distance"], plan["test_frames"])
+    scoring = Scoring(plan.distance, plan.test_frames)
     parts = [
         "# Trained on one dataset, tested on another",
         paragraph(
@@ -34,41 +37,44 @@ def render_cross(
             "trials. A crossed trial's number is its mean over all splits of the tested dataset."
         ),
     ]
-    if not plan["pairs"]:
-        parts.append("`cross` of params.yaml names no pair of datasets.")
-    for pair in plan["pairs"]:
-        source, target = pair["source"], pair["target"]
-        results = [crossed[source, target, arm] for arm in plan["arms"]]
+    for pair in plan.pairs:
+        source, target = pair.source, pair.target
+        results = [crossed[source, target, arm] for arm in plan.arms]
         rows = [
-            [f"`{result['arm']}`", title(on), *(measured(result, scoring, m) for m in METRICS)]
-            for arm_result in results
+            [f"`{arm}`", title(on), *(measured(result, scoring, m) for m in METRICS)]
+            for arm in plan.arms
             for on, result in (
-                (source, arm_result),
-                (target, within[target, arm_result["arm"]]),
+                (source, crossed[source, target, arm]),
+                (target, within[target, arm]),
             )
         ]
         parts += [
             f"## {title(source)} → {title(target)}",
-            *not_the_papers({result["arm"]: result for result in results}),
+            *not_the_papers({result.arm: result for result in results}),
             table(["arm", "trained on", *METRICS.values()], rows, texts=2),
             bullets(_depends(source, target, results, scoring)),
         ]
     return "\n\n".join(parts) + "\n"
 
 
-def _depends(source: str, target: str, results: list[Any], scoring: Scoring) -> list[str]:
+def _depends(
+    source: str, target: str, results: Sequence[CrossResult], scoring: Scoring
+) -> list[str]:
     partial = [
         f"**partial data:** only a part of {title(dataset)} was there"
-        for dataset, key in ((source, "source_partial"), (target, "partial"))
-        if any(result[key] for result in results)
+        for dataset, is_partial in (
+            (source, any(result.source_partial for result in results)),
+            (target, any(result.partial for result in results)),
+        )
+        if is_partial
     ]
-    first, most = results[0], max(len(result["trials"]) for result in results)
-    trials = f"{span(len(result['trials']) for result in results)} trial{'s' if most > 1 else ''}"
+    first, counts = results[0], [len(result.trials) for result in results]
+    trials = f"{span(counts)} trial{'s' if max(counts) > 1 else ''}"
     return [
         *partial,
         protocol(results),
-        f"splits of {title(target)} tested on: {first['splits']}; test frames: {in_words(scoring)} "
+        f"splits of {title(target)} tested on: {first.splits}; test frames: {in_words(scoring)} "
         f"({scoring.test_frames}); {scoring.distance} distance; mAP: official (trapezoid)",
-        f"trained on {title(source)}, {trials}, recipe {first['recipe']}: {settings(results)}",
+        f"trained on {title(source)}, {trials}, recipe {first.recipe}: {settings(results)}",
         provenance(results),
     ]

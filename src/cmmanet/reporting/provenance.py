@@ -1,52 +1,50 @@
-"""Where, when and by which code the numbers came about."""
+"""Machine, versions, code and dates behind the numbers."""
 
 from collections.abc import Iterable, Sequence
 
+from cmmanet.evaluation.records import ArmResult, Code, Environment, TrainingEnvironment
 from cmmanet.reporting.cells import by_arm, where
-from cmmanet.reporting.results import ArmResult, Code, Environment
 
 
 def provenance(arms: Sequence[ArmResult]) -> str:
-    """The training's machine, versions and code, and what was not the same after it."""
-    trained = {result["arm"]: result["environment"] for result in arms}
+    """Describe the machine, versions and code of training, and what differed in later stages."""
+    trained = {result.arm: result.environment for result in arms}
     parts = [
         f"trained on {by_arm({arm: _training(used) for arm, used in trained.items()})}",
         by_arm({arm: _versions(used) for arm, used in trained.items()}),
         by_arm({arm: commit_name(used) for arm, used in trained.items()}),
-        *where({result["arm"]: _embedded(result) for result in arms}),
-        *where({result["arm"]: _evaluated(result) for result in arms}),
+        *where({result.arm: _embedded(result) for result in arms}),
+        *where({result.arm: _evaluated(result) for result in arms}),
         f"measured {dates(arms)}",
     ]
     return "; ".join(parts)
 
 
 def dates(arms: Iterable[ArmResult]) -> str:
-    """The day of the measurements, from training to evaluation, or the first and the last."""
+    """Return the first and the last day of training, embedding and evaluation; one if the same."""
     days = sorted(
-        stage["date"][:10]
+        stage.date[:10]
         for result in arms
-        for stage in (result["environment"], result["embedding"], result["evaluation"])
+        for stage in (result.environment, result.embedding, result.evaluation)
     )
     return " to ".join(dict.fromkeys((days[0], days[-1])))
 
 
 def devices(arms: Iterable[ArmResult]) -> list[str]:
-    """Where the networks ran, in training and in embedding."""
-    return [
-        stage["device"] for result in arms for stage in (result["environment"], result["embedding"])
-    ]
+    """Return the devices of training and embedding."""
+    return [stage.device for result in arms for stage in (result.environment, result.embedding)]
 
 
 def commit_name(used: Code) -> str:
-    """A commit by its first digits, and whether the code was as committed."""
-    if used["commit"] is None:
+    """Return a commit by its first digits, and whether the code was as committed."""
+    if used.commit is None:
         return "commit unknown"
     changes = {True: " with uncommitted changes", False: "", None: ", uncommitted changes unknown"}
-    return f"commit {used['commit'][:10]}{changes[used['dirty']]}"
+    return f"commit {used.commit[:10]}{changes[used.dirty]}"
 
 
 def _embedded(result: ArmResult) -> str:
-    before, after = result["environment"], result["embedding"]
+    before, after = result.environment, result.embedding
     changed = [
         f"{word} {text(after)}"
         for word, text in (("with", _versions), ("at", commit_name))
@@ -58,32 +56,30 @@ def _embedded(result: ArmResult) -> str:
 
 
 def _evaluated(result: ArmResult) -> str:
-    commit = commit_name(result["evaluation"])
-    return "" if commit == commit_name(result["environment"]) else f"evaluated at {commit}"
+    commit = commit_name(result.evaluation)
+    return "" if commit == commit_name(result.environment) else f"evaluated at {commit}"
 
 
-def _training(used: Environment) -> str:
-    count = used.get("processes", 1)
-    processes = f", by {count} processes" if count > 1 else ""
+def _training(used: TrainingEnvironment) -> str:
+    processes = f", by {used.processes} processes" if used.processes > 1 else ""
     return f"{_machine(used)}{_reproducible(used)}{processes}"
 
 
 def _machine(used: Environment) -> str:
-    return f"{used['device']}, {used['precision']}"
+    return f"{used.device}, {used.precision}"
 
 
 def _reproducible(used: Environment) -> str:
-    """Whether the same seed gives the same last digits, as far as that is known."""
-    operations = used.get("nondeterministic")
-    if operations:
-        return f", without deterministic kernels for {', '.join(operations)}"
-    if used["device"].startswith("CPU"):
+    """Describe whether the same seed gives the same last digits, as far as that is known."""
+    if used.nondeterministic:
+        return f", without deterministic kernels for {', '.join(used.nondeterministic)}"
+    if used.device.startswith("CPU"):
         return ""
-    # Of Apple's GPUs PyTorch does not say; older results did not ask.
-    if operations is None or used["device"].endswith("(MPS)"):
+    # PyTorch does not report the kernels of Apple's GPUs.
+    if used.device.endswith("(MPS)"):
         return ", not bit-reproducible on a GPU"
     return ", with deterministic kernels"
 
 
 def _versions(used: Environment) -> str:
-    return f"torch {used['torch']}, torchvision {used['torchvision']}, Python {used['python']}"
+    return f"torch {used.torch}, torchvision {used.torchvision}, Python {used.python}"

@@ -1,53 +1,36 @@
-"""What training warned of, so that a training that went wrong is no mere low number."""
+"""Warnings of training: a run that went wrong is not just a low number."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from cmmanet.reporting.cells import bullets, escape, names, paragraph
+from cmmanet.evaluation.records import ArmResult
+from cmmanet.reporting.cells import bullets, escape, names
 from cmmanet.reporting.conditions import trial_name
-from cmmanet.reporting.results import ArmResult
-
-# A trial's number, and its warnings by sign.
-_Trials = list[tuple[int, Mapping[str, str]]]
 
 
 def warned(arms: Mapping[str, ArmResult]) -> list[str]:
-    """Each sign once, with the arms that had it and in how many trials; then what is unknown."""
-    known = {arm: trials for arm, result in arms.items() if (trials := _recorded(result))}
-    signs = dict.fromkeys(sign for trials in known.values() for _, had in trials for sign in had)
-    parts = []
-    if signs:
-        name = trial_name(next(iter(arms.values())))
-        parts.append("While training, at least once and not necessarily to the end:")
-        parts.append(bullets(escape(_line(sign, known, name)) for sign in signs))
-    elif known:
-        parts.append(f"Training {_of(known, arms)}warned of nothing.")
-    unknown = [arm for arm in arms if arm not in known]
-    if unknown:
-        parts.append(f"What training {_of(unknown, arms)}warned of was not recorded.")
-    return [part if part.startswith("- ") else paragraph(part) for part in parts]
-
-
-def _recorded(result: ArmResult) -> _Trials:
-    """The trials that say what they were warned of; older results do not."""
+    """Return each sign once, with its arms and the number of their runs that had it."""
+    signs = dict.fromkeys(
+        sign for result in arms.values() for run in result.trials for sign in run.warnings
+    )
+    if not signs:
+        return ["Training warned of nothing."]
     return [
-        (trial["trial"], warnings)
-        for trial in result["trials"]
-        if (warnings := trial.get("warnings")) is not None
+        "While training, at least once and not necessarily to the end:",
+        bullets(escape(_line(sign, arms)) for sign in signs),
     ]
 
 
-def _of(some: Iterable[str], arms: Mapping[str, ArmResult]) -> str:
-    return "" if set(some) == set(arms) else f"{names(some)} "
-
-
-def _line(sign: str, known: Mapping[str, _Trials], name: str) -> str:
-    """Arms by their number of trials, and the words of the first: numbers differ by trial."""
+def _line(sign: str, arms: Mapping[str, ArmResult]) -> str:
+    """Name arms by their number of runs, with the words of the first: numbers differ by run."""
+    name = trial_name(next(iter(arms.values())))
     sentences: dict[tuple[str, int], str] = {}
     shares: dict[str, list[str]] = {}
-    for arm, trials in known.items():
-        had = {(arm, trial): warnings[sign] for trial, warnings in trials if sign in warnings}
+    for arm, result in arms.items():
+        had = {
+            (arm, run.trial): run.warnings[sign] for run in result.trials if sign in run.warnings
+        }
         if had:
-            shares.setdefault(f"{len(had)} of {len(trials)} {name}s", []).append(arm)
+            shares.setdefault(f"{len(had)} of {len(result.trials)} {name}s", []).append(arm)
         sentences |= had
     where = "; ".join(
         f"{names(having)}, {'each ' if len(having) > 1 else ''}{share}"

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cmmanet.reporting.cells import DASH, percent
+from cmmanet.reporting.figures.entry import Figure
 from cmmanet.reporting.page.charts import Rows, cmc_chart, training_chart
 from cmmanet.reporting.page.images import thumbnail_source
 from cmmanet.reporting.page.markup import figure_anchor
-from cmmanet.reporting.results import Figure, title
+from cmmanet.reporting.results import title
 
 # Of each trial's log: points of its curve, and rows of the table for who does not see curves.
 POINTS, LINES = 200, 12
@@ -44,9 +45,9 @@ def dataset_view(shown: Shown, arms: Sequence[str], headline: str) -> dict[str, 
         "name": shown.dataset,
         "title": title(shown.dataset),
         "figures": [
-            (figure["title"], figure_anchor(f"figures/{shown.dataset}/{figure['file']}"))
+            (figure.title, figure_anchor(f"figures/{shown.dataset}/{figure.file}"))
             for figure in shown.figures
-            if figure["file"] is not None
+            if figure.file is not None
         ],
         "cmc": _cmc(shown.cmc, _in_order(shown.cmc, arms)) if shown.cmc else None,
         "training": _training(shown.training, arms) if shown.training else None,
