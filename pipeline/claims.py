@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cmmanet.evaluation.attention.claims import judge_claims
+from cmmanet.evaluation.attention.claim_verdicts import judge_claims
 from cmmanet.params import PAPER_ARM, ArmPlan, ReportPlan
 from pipeline.parts import workspace
 from pipeline.parts.command import DatasetName, run

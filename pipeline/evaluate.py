@@ -15,7 +15,7 @@ from pipeline.parts.command import ArmName, DatasetName, run
 from pipeline.parts.dataset import open_dataset
 from pipeline.parts.embeddings import read_embeddings, source_of
 from pipeline.parts.provenance import code
-from pipeline.parts.scores import (
+from pipeline.parts.run_scores import (
     TestedRun,
     arm_result,
     each_query,

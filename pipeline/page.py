@@ -13,9 +13,9 @@ from cmmanet.params import ReportPlan
 from cmmanet.reporting.figures.entry import FigureList
 from cmmanet.reporting.forms import csv_table, measured_csv
 from cmmanet.reporting.latex import latex_table
-from cmmanet.reporting.page.content import Shown
+from cmmanet.reporting.markdown_tables import parser, tables_in
+from cmmanet.reporting.page.content import DatasetContent
 from cmmanet.reporting.page.render import render_page
-from cmmanet.reporting.parsed import parser, tables_in
 from pipeline.parts import workspace
 from pipeline.parts.command import run
 from pipeline.parts.results import read_result
@@ -47,7 +47,7 @@ def _write_forms(text: str, results: Iterable[EvaluateResult]) -> None:
     print(f"{workspace.REPORTS / 'tables'}: {len(tables)} tables")
 
 
-def _shown(dataset: str) -> Shown:
+def _shown(dataset: str) -> DatasetContent:
     """What there is to look at; stages that were not run leave their part empty."""
     folder = workspace.figure_folder(dataset)
     listed = folder / "figures.json"
@@ -56,7 +56,7 @@ def _shown(dataset: str) -> Shown:
         figures = workspace.read_record(FigureList, listed, f"figures@{dataset}")
     names = [figure.file for figure in figures.root if figure.file is not None]
     retrievals = workspace.retrieval_file(dataset)
-    return Shown(
+    return DatasetContent(
         dataset,
         figures.root,
         {name: (folder / name).read_bytes() for name in names},

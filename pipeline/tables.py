@@ -6,8 +6,8 @@ from cmmanet.evaluation.comparison import Comparison
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.params import ReportPlan
 from cmmanet.reporting.figures.entry import FigureList
-from cmmanet.reporting.results import Planned
-from cmmanet.reporting.tables import headline_metrics, render_tables
+from cmmanet.reporting.inputs import ReportInputs
+from cmmanet.reporting.report import headline_metrics, render_tables
 from pipeline.parts import workspace
 from pipeline.parts.command import run
 from pipeline.parts.results import read_result
@@ -17,7 +17,7 @@ from pipeline.parts.tracking import Tracker
 def main() -> None:
     """Write reports/tables.md and reports/metrics.json from exactly the planned arms."""
     plan = workspace.read_plan(ReportPlan, "report.json")
-    report = Planned(
+    report = ReportInputs(
         headline=plan.headline,
         sampler=plan.sampler,
         scoring=Scoring(plan.distance, plan.test_frames),

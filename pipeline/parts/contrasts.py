@@ -10,7 +10,7 @@ from cmmanet.evaluation.comparison import Comparison, Step, compare
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.frames.index import load_tracklets
 from pipeline.parts import workspace
-from pipeline.parts.rankings import read_queries
+from pipeline.parts.query_tables import read_queries
 
 
 def compare_arms(

@@ -6,7 +6,7 @@ from cmmanet.evaluation.comparison import Comparison, Step
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.records import EvaluateResult
 from cmmanet.params import READING, ReadingsPlan
-from cmmanet.reporting.ambiguity import render_ambiguity
+from cmmanet.reporting.ambiguity_page import render_ambiguity
 from cmmanet.reporting.settings import changes
 from pipeline.parts import workspace
 from pipeline.parts.command import run

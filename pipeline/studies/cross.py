@@ -14,7 +14,7 @@ from pipeline.parts import workspace
 from pipeline.parts.command import ArmName, DatasetName, run
 from pipeline.parts.dataset import Dataset, open_dataset
 from pipeline.parts.provenance import code
-from pipeline.parts.scores import TestedRun, arm_result, reranking_of, score_split, summaries
+from pipeline.parts.run_scores import TestedRun, arm_result, reranking_of, score_split, summaries
 from pipeline.parts.trained import load_trained
 
 

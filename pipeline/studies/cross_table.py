@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cmmanet.evaluation.records import CrossResult, EvaluateResult
 from cmmanet.params import CrossPlan
-from cmmanet.reporting.cross import render_cross
+from cmmanet.reporting.cross_page import render_cross
 from pipeline.parts import workspace
 from pipeline.parts.command import run
 from pipeline.parts.results import read_result

@@ -10,7 +10,7 @@ from pipeline.parts import workspace
 from pipeline.parts.command import ArmName, Level, run
 from pipeline.parts.dataset import Dataset
 from pipeline.parts.provenance import code
-from pipeline.parts.scores import TestedRun, arm_result, each_query, score_split, summaries
+from pipeline.parts.run_scores import TestedRun, arm_result, each_query, score_split, summaries
 from pipeline.parts.trained import load_trained
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 from cmmanet.evaluation.metrics import Scoring
-from cmmanet.evaluation.occlusion import robustness
 from cmmanet.evaluation.records import OcclusionResult
+from cmmanet.evaluation.robustness import robustness
 from cmmanet.params import OcclusionPlan
-from cmmanet.reporting.occlusion import BASELINE, render_occlusion
 from cmmanet.reporting.occlusion_figure import occlusion_figure
 from cmmanet.reporting.occlusion_numbers import numbers
+from cmmanet.reporting.occlusion_page import BASELINE, render_occlusion
 from pipeline.parts import workspace
 from pipeline.parts.command import run
 

@@ -20,7 +20,7 @@ from pipeline import embed, evaluate
 from pipeline.parts import workspace
 from pipeline.parts.contrasts import compare_scorings
 from pipeline.parts.results import read_result
-from pipeline.parts.scores import each_query, score_split
+from pipeline.parts.run_scores import each_query, score_split
 
 Draw = Callable[[str, str, Sequence[int]], None]
 

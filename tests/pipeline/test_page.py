@@ -9,7 +9,7 @@ import pytest
 from reporting import made_up
 from reporting.page_parts import Page, make_shown
 
-from cmmanet.reporting.page.content import Shown
+from cmmanet.reporting.page.content import DatasetContent
 from pipeline import page
 from pipeline.parts import workspace
 
@@ -57,7 +57,7 @@ def reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _write(shown: Shown) -> None:
+def _write(shown: DatasetContent) -> None:
     figures = workspace.figure_folder("synthetic")
     listed = [figure.model_dump() for figure in shown.figures]
     workspace.write_json(figures / "figures.json", listed)

@@ -13,8 +13,8 @@ from cmmanet.evaluation.metrics import METRICS, Scoring
 from cmmanet.evaluation.records import Cost, EvaluateResult, RunResult
 from cmmanet.evaluation.uncertainty import Gain
 from cmmanet.params import ArmPlan, ReportPlan
-from cmmanet.reporting.results import Planned
-from cmmanet.reporting.tables import render_tables
+from cmmanet.reporting.inputs import ReportInputs
+from cmmanet.reporting.report import render_tables
 
 Record = TypeVar("Record", bound=BaseModel)
 Results = dict[tuple[str, str], EvaluateResult]
@@ -284,9 +284,9 @@ def comparisons(report: ReportPlan, results: Results) -> dict[str, Comparison]:
 
 def plan(
     report: ReportPlan, results: Results, compared: dict[str, Comparison] | None = None
-) -> Planned:
+) -> ReportInputs:
     """Return the inputs of a page without claims and figures."""
-    return Planned(
+    return ReportInputs(
         headline=report.headline,
         sampler=report.sampler,
         scoring=Scoring(report.distance, report.test_frames),

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from cmmanet.reporting.figures.entry import Figure
-from cmmanet.reporting.page.content import Shown
+from cmmanet.reporting.page.content import DatasetContent
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "line"}
 
@@ -59,7 +59,7 @@ def make_retrievals(arms: Sequence[str], *, queries: int = 3, name: str = "0001C
     }  # fmt: skip
 
 
-def make_shown(dataset: str, arms: Sequence[str], **others: Any) -> Shown:
+def make_shown(dataset: str, arms: Sequence[str], **others: Any) -> DatasetContent:
     """Two trials of four log lines each; `loss_concentration` of the last arm alone."""
     training = [
         {"arm": arm, "trial": trial, "iterations": 15 * step, "epoch": step,
@@ -83,7 +83,7 @@ def make_shown(dataset: str, arms: Sequence[str], **others: Any) -> Shown:
         "training": training,
         "retrievals": make_retrievals(arms),
     }
-    return Shown(dataset, **(parts | others))
+    return DatasetContent(dataset, **(parts | others))
 
 
 class Element:

@@ -7,7 +7,7 @@ from reporting import made_up
 
 from cmmanet.evaluation.metrics import METRICS
 from cmmanet.reporting.forms import csv_table, measured_csv
-from cmmanet.reporting.parsed import parser, tables_in
+from cmmanet.reporting.markdown_tables import parser, tables_in
 
 
 def test_a_table_as_csv() -> None:

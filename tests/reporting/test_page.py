@@ -10,10 +10,10 @@ import pytest
 from reporting import made_up
 from reporting.page_parts import Page, make_retrievals, make_shown
 
+from cmmanet.reporting.markdown_tables import parser, tables_in
 from cmmanet.reporting.page.content import evenly
 from cmmanet.reporting.page.markup import marked_up
 from cmmanet.reporting.page.render import render_page
-from cmmanet.reporting.parsed import parser, tables_in
 
 ARMS = ["baseline", "cmmanet-random_interval"]
 HEADLINE = ARMS[-1]

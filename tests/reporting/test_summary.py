@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from reporting import made_up
 
+from cmmanet.reporting.inputs import ReportInputs
 from cmmanet.reporting.published import load_published
-from cmmanet.reporting.results import Planned
 from cmmanet.reporting.summary import summary
 
 ARM = "cmmanet-random_interval"
 
 
-def told(plan: Planned) -> str:
+def told(plan: ReportInputs) -> str:
     return " ".join(summary(plan, load_published()).split())
 
 
-def plan_of(dataset: str, *values: float, **kwargs: Any) -> Planned:
+def plan_of(dataset: str, *values: float, **kwargs: Any) -> ReportInputs:
     """The headline with these rank-1 values, a trial each."""
     results = made_up.results(dataset, len(values), **kwargs)
     results[dataset, ARM] = made_up.result(dataset, ARM, list(values), **kwargs)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.records import ArmResult
-from cmmanet.reporting.cells import bullets, distinct, escape, paragraph, span, where
-from cmmanet.reporting.provenance import provenance
-from cmmanet.reporting.results import title
+from cmmanet.reporting.environments import provenance
+from cmmanet.reporting.inputs import title
+from cmmanet.reporting.markdown import bullets, distinct, escape, paragraph, span, where
 from cmmanet.reporting.settings import deviation_mark, settings
 
 _WORDS = {"dense": "every frame", "chunk_first": "the first frame of each chunk"}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from cmmanet.evaluation.records import ArmResult, Cost, Environment
-from cmmanet.reporting.cells import DASH, by_arm, paragraph, table
+from cmmanet.reporting.markdown import DASH, by_arm, paragraph, table
 
 
 def costs(arms: Mapping[str, ArmResult]) -> list[str]:

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from cmmanet.evaluation.metrics import METRICS, Scoring
 from cmmanet.evaluation.records import ArmResult
-from cmmanet.reporting.cells import DASH, measured, paragraph, percent, table
-from cmmanet.reporting.claims import claims_section
+from cmmanet.reporting.claims_table import claims_section
 from cmmanet.reporting.conditions import (
     conditions,
     in_words,
@@ -16,11 +15,12 @@ from cmmanet.reporting.conditions import (
 )
 from cmmanet.reporting.costs import costs
 from cmmanet.reporting.illustrations import illustrations
+from cmmanet.reporting.inputs import ReportInputs, is_partial, title
+from cmmanet.reporting.markdown import DASH, measured, paragraph, percent, table
 from cmmanet.reporting.paper_tables import PARTIAL
 from cmmanet.reporting.published import Paper, own_arms, steps_to_own
-from cmmanet.reporting.results import Planned, is_partial, title
 from cmmanet.reporting.steps import own_steps, sureness
-from cmmanet.reporting.warned import warned
+from cmmanet.reporting.training_warnings import list_warnings
 
 ABOUT = {
     "synthetic": "Rendered by this project, to see the whole pipeline work without licensed data.",
@@ -28,7 +28,7 @@ ABOUT = {
 }
 
 
-def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
+def dataset_section(dataset: str, plan: ReportInputs, paper: Paper) -> str:
     """Return the section of a dataset: every metric, uncertainty, other scorings, each run."""
     arms = plan.results[dataset]
     published = paper.tables_on(dataset)
@@ -39,7 +39,7 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
     if is_partial(arms.values()):
         parts.append(paragraph(f"**Partial data:** {PARTIAL}"))
     parts += not_the_papers(arms)
-    parts += warned(arms)
+    parts += list_warnings(arms)
     if published:
         # The steps between arms are judged under the paper's own tables.
         parts += _comparison("All arms", dataset, arms, names, (), plan)
@@ -56,7 +56,7 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _comparisons(dataset: str, plan: Planned, paper: Paper) -> list[str]:
+def _comparisons(dataset: str, plan: ReportInputs, paper: Paper) -> list[str]:
     """Return the paper's two comparisons, of components and of sampling, on another dataset."""
     arms, own = plan.results[dataset], own_arms(plan.arms)
     components, sampling = paper.tables["IV"], paper.tables["III"]
@@ -75,7 +75,7 @@ def _comparison(
     arms: Mapping[str, ArmResult],
     names: Mapping[str, str],
     steps: Iterable[tuple[str, str]],
-    plan: Planned,
+    plan: ReportInputs,
 ) -> list[str]:
     if not arms:
         return []
@@ -87,7 +87,7 @@ def _comparison(
     ]
 
 
-def _metrics(arms: Mapping[str, ArmResult], names: Mapping[str, str], plan: Planned) -> str:
+def _metrics(arms: Mapping[str, ArmResult], names: Mapping[str, str], plan: ReportInputs) -> str:
     """Return every metric of the arms, the headline's re-ranked as well."""
     reranked = replace(plan.scoring, reranked=True)
     rows = []
@@ -103,7 +103,7 @@ def _values(result: ArmResult, scoring: Scoring) -> list[str]:
     return [measured(result, scoring, metric) for metric in METRICS]
 
 
-def _intervals(dataset: str, plan: Planned) -> list[str]:
+def _intervals(dataset: str, plan: ReportInputs) -> list[str]:
     """Return the uncertainty of each number over identities."""
     comparison = plan.comparisons[dataset]
     intervals = comparison.intervals

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cmmanet.evaluation.metrics import METRICS
 from cmmanet.evaluation.records import ArmResult
-from cmmanet.reporting.parsed import Table, plain
+from cmmanet.reporting.markdown_tables import Table, plain
 
 Row = tuple[str, str, str, str, str, str]
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from cmmanet.reporting.cells import escape, paragraph
 from cmmanet.reporting.figures.entry import Figure
+from cmmanet.reporting.markdown import escape, paragraph
 
 
 def illustrations(dataset: str, figures: Sequence[Figure]) -> list[str]:

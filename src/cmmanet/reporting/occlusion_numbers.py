@@ -7,8 +7,8 @@ from typing import Any
 
 from cmmanet.evaluation.comparison import DRAWS, SEED
 from cmmanet.evaluation.metrics import Scoring
-from cmmanet.evaluation.occlusion import Judged, Robustness
 from cmmanet.evaluation.records import OcclusionResult
+from cmmanet.evaluation.robustness import Quantity, Robustness
 from cmmanet.params import OcclusionPlan
 
 
@@ -54,7 +54,7 @@ def numbers(
     }
 
 
-def _of_arm(judged: Judged, arm: str) -> dict[str, Any] | None:
+def _of_arm(judged: Quantity, arm: str) -> dict[str, Any] | None:
     """Return a quantity of an arm with its gain over the baseline; None where it is undefined."""
     if arm not in judged.arms:
         return None
@@ -63,7 +63,7 @@ def _of_arm(judged: Judged, arm: str) -> dict[str, Any] | None:
     return {**judged.arms[arm]._asdict(), "over_baseline": over_baseline}
 
 
-def _spread(judged: Judged) -> dict[str, float | None]:
+def _spread(judged: Quantity) -> dict[str, float | None]:
     variance = judged.training
     std = variance.value**0.5 if variance.degrees else None
     return {"std": std, "degrees": variance.degrees}

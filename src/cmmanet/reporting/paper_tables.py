@@ -5,9 +5,9 @@ from dataclasses import replace
 from cmmanet.evaluation.metrics import METRICS, Scoring
 from cmmanet.evaluation.records import ArmResult
 from cmmanet.params import PAPER_SAMPLER
-from cmmanet.reporting.cells import DASH, against, escape, measured, paragraph, table
+from cmmanet.reporting.inputs import ReportInputs, is_partial, title
+from cmmanet.reporting.markdown import DASH, against, escape, measured, paragraph, table
 from cmmanet.reporting.published import HEADLINE, Paper, Row, Table, own_arms, steps_to_own
-from cmmanet.reporting.results import Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark
 from cmmanet.reporting.steps import own_steps, published_steps, sureness
 
@@ -17,7 +17,7 @@ PARTIAL = (
 )
 
 
-def paper_table(published: Table, plan: Planned, paper: Paper) -> str:
+def paper_table(published: Table, plan: ReportInputs, paper: Paper) -> str:
     """Return one table of the paper with the measured rows and their notes."""
     own = own_arms(plan.arms) if _has_components(published) else []
     parts = [
@@ -56,7 +56,7 @@ def _header(published: Table) -> list[str]:
     return ["method", "source", *map("".join, zip(prefixes, metrics, strict=True))]
 
 
-def _rows(published: Table, plan: Planned, own: list[str]) -> list[list[str]]:
+def _rows(published: Table, plan: ReportInputs, own: list[str]) -> list[list[str]]:
     rows = []
     for row in published.rows:
         cells = [DASH if value is None else f"{value:.1f}" for value in row.values]
@@ -83,7 +83,7 @@ def _names(row: Row) -> tuple[str, str]:
     return method, f"[{row.reference.number}] {row.reference.short}"
 
 
-def _reranked_row(published: Table, plan: Planned, arm: str) -> list[list[str]]:
+def _reranked_row(published: Table, plan: ReportInputs, arm: str) -> list[list[str]]:
     """Return the arm's re-ranked row, in tables that compare methods."""
     reranked = replace(plan.scoring, reranked=True)
     ran = [plan.results[d][arm] for d in published.datasets if arm in plan.results.get(d, {})]
@@ -95,7 +95,11 @@ def _reranked_row(published: Table, plan: Planned, arm: str) -> list[list[str]]:
 
 
 def _measured_row(
-    published: Table, plan: Planned, arm: str, scoring: Scoring, values: tuple[float | None, ...]
+    published: Table,
+    plan: ReportInputs,
+    arm: str,
+    scoring: Scoring,
+    values: tuple[float | None, ...],
 ) -> list[str]:
     cells = []
     for column, value in zip(published.columns, values, strict=True):
@@ -111,7 +115,7 @@ def _measured_row(
     return [f"`{arm}`", f"measured{_labels(published, plan, arm)}", *cells]
 
 
-def _labels(published: Table, plan: Planned, arm: str) -> str:
+def _labels(published: Table, plan: ReportInputs, arm: str) -> str:
     """Label numbers that do not come from a full run with the paper's settings."""
     labels = []
     for dataset in published.datasets:
@@ -127,7 +131,7 @@ def _marks(result: ArmResult) -> list[str]:
     return [mark for mark in marks if mark]
 
 
-def _notes(published: Table, plan: Planned, dataset: str, own: list[str]) -> list[str]:
+def _notes(published: Table, plan: ReportInputs, dataset: str, own: list[str]) -> list[str]:
     reproducing = [plan.headline if arm == HEADLINE else arm for arm in published.arms]
     ran = plan.results[dataset]
     shown = [ran[arm] for arm in dict.fromkeys([*reproducing, *own]) if arm in ran]

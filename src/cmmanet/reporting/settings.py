@@ -6,7 +6,7 @@ from typing import Any
 
 from cmmanet.evaluation.records import ArmResult
 from cmmanet.params import ArmPlan
-from cmmanet.reporting.cells import by_arm
+from cmmanet.reporting.markdown import by_arm
 from cmmanet.reporting.published import Setting, load_published
 
 # Shown elsewhere: they name a run, or say how often it was repeated.

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from cmmanet.evaluation.comparison import Comparison
 from cmmanet.evaluation.metrics import METRICS
 from cmmanet.evaluation.uncertainty import Gain
-from cmmanet.reporting.cells import DASH, paragraph, percent, signed, table
+from cmmanet.reporting.inputs import ReportInputs, is_partial, title
+from cmmanet.reporting.markdown import DASH, paragraph, percent, signed, table
 from cmmanet.reporting.published import Column, Table
-from cmmanet.reporting.results import Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark
 
 NO_TELLING = (
@@ -16,7 +16,7 @@ NO_TELLING = (
 )
 
 
-def published_steps(published: Table, plan: Planned) -> str:
+def published_steps(published: Table, plan: ReportInputs) -> str:
     """Return every difference that a table of the paper supports, published and measured."""
     rows = [
         [
@@ -40,7 +40,7 @@ def published_difference(published: Table, before: str, after: str, place: int) 
     return None if low is None or high is None else high - low
 
 
-def own_steps(plan: Planned, dataset: str, steps: Iterable[tuple[str, str]]) -> str:
+def own_steps(plan: ReportInputs, dataset: str, steps: Iterable[tuple[str, str]]) -> str:
     """Return a table of steps without published numbers; empty if none was run."""
     rows = []
     for before, after in steps:
@@ -98,7 +98,7 @@ def sureness(dataset: str, comparison: Comparison) -> str:
 
 
 def _measured(
-    plan: Planned, column: Column, before: str, after: str, difference: float
+    plan: ReportInputs, column: Column, before: str, after: str, difference: float
 ) -> tuple[str, str]:
     gain = plan.gain(column.dataset, before, after, column.metric)
     if gain is None:

@@ -9,15 +9,15 @@ from typing import Any
 from cmmanet.evaluation.comparison import Comparison
 from cmmanet.evaluation.metrics import METRICS
 from cmmanet.params import PAPER_SAMPLER
-from cmmanet.reporting.cells import bullets, measured, percent
+from cmmanet.reporting.inputs import ReportInputs, is_partial, title
+from cmmanet.reporting.markdown import bullets, measured, percent
 from cmmanet.reporting.published import HEADLINE, Paper
-from cmmanet.reporting.results import Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark
 
 _METRICS = ("rank1", "map")
 
 
-def summary(plan: Planned, paper: Paper) -> str:
+def summary(plan: ReportInputs, paper: Paper) -> str:
     """Return the headline's numbers, the resolved gains and the claims of each dataset."""
     return bullets(
         f"**{title(dataset)}**, {words}"
@@ -30,7 +30,7 @@ def summary(plan: Planned, paper: Paper) -> str:
     )
 
 
-def _numbers(dataset: str, plan: Planned, paper: Paper) -> str:
+def _numbers(dataset: str, plan: ReportInputs, paper: Paper) -> str:
     result = plan.results[dataset][plan.headline]
     intervals = plan.comparisons[dataset].intervals.get(plan.headline, {})
     shown = []
@@ -46,7 +46,7 @@ def _numbers(dataset: str, plan: Planned, paper: Paper) -> str:
     return f"`{plan.headline}`: {'; '.join(shown)}; {over}."
 
 
-def _published(dataset: str, metric: str, plan: Planned, paper: Paper) -> float | None:
+def _published(dataset: str, metric: str, plan: ReportInputs, paper: Paper) -> float | None:
     """Return the published headline; None where there is none, or the two do not compare."""
     result = plan.results[dataset][plan.headline]
     if is_partial([result]) or plan.sampler != PAPER_SAMPLER or deviation_mark(result):

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from cmmanet.evaluation.records import EvaluateResult
-from cmmanet.reporting.provenance import commit_name
-from cmmanet.reporting.results import title
+from cmmanet.reporting.environments import commit_name
+from cmmanet.reporting.inputs import title
 
 
 class Origin(NamedTuple):

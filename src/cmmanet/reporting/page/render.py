@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cmmanet.evaluation.records import EvaluateResult
 from cmmanet.reporting.colours import RIGHT, WRONG, styles
-from cmmanet.reporting.page.content import Shown, dataset_view, figure_files
+from cmmanet.reporting.page.content import DatasetContent, dataset_view, figure_files
 from cmmanet.reporting.page.images import figure_image
 from cmmanet.reporting.page.markup import marked_up
 from cmmanet.reporting.page.origins import origins
@@ -25,7 +25,7 @@ def render_page(
     arms: Sequence[str],
     headline: str,
     results: Iterable[EvaluateResult],
-    datasets: Sequence[Shown],
+    datasets: Sequence[DatasetContent],
 ) -> str:
     """The page of reports/tables.md (`text`) and what there is to look at of each dataset.
 

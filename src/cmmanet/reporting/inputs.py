@@ -20,7 +20,7 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class Planned:
+class ReportInputs:
     """The planned arms with their results, by dataset and arm in the plan's order.
 
     `claims` are the files claims/<dataset>.json.

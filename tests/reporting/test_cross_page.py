@@ -10,7 +10,7 @@ from reporting.pages import assert_well_formed, section, tables_of
 
 from cmmanet.evaluation.records import CrossResult
 from cmmanet.params import CrossPlan
-from cmmanet.reporting.cross import render_cross
+from cmmanet.reporting.cross_page import render_cross
 
 OURS = "cmmanet-random_interval"
 ARMS = ["baseline", OURS]

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from cmmanet.evaluation.records import ArmResult
-from cmmanet.reporting.cells import bullets, escape, names
 from cmmanet.reporting.conditions import trial_name
+from cmmanet.reporting.markdown import bullets, escape, names
 
 
-def warned(arms: Mapping[str, ArmResult]) -> list[str]:
+def list_warnings(arms: Mapping[str, ArmResult]) -> list[str]:
     """Return each sign once, with its arms and the number of their runs that had it."""
     signs = dict.fromkeys(
         sign for result in arms.values() for run in result.trials for sign in run.warnings

@@ -14,12 +14,12 @@ from PIL import Image
 from reporting import made_up
 from reporting.pages import assert_well_formed, section, tables_of
 
-from cmmanet.evaluation.occlusion import robustness
 from cmmanet.evaluation.records import OcclusionResult
+from cmmanet.evaluation.robustness import robustness
 from cmmanet.params import OcclusionPlan, Render
-from cmmanet.reporting.occlusion import BASELINE, render_occlusion
 from cmmanet.reporting.occlusion_figure import occlusion_figure
 from cmmanet.reporting.occlusion_numbers import numbers
+from cmmanet.reporting.occlusion_page import BASELINE, render_occlusion
 
 LEVELS = [0.0, 0.3, 0.6]
 OURS = "cmmanet-random_interval"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from cmmanet.evaluation.records import ArmResult, Code, Environment, TrainingEnvironment
-from cmmanet.reporting.cells import by_arm, where
+from cmmanet.reporting.markdown import by_arm, where
 
 
 def provenance(arms: Sequence[ArmResult]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from reporting import made_up
 
 from cmmanet.evaluation.records import ArmResult
-from cmmanet.reporting.provenance import dates, provenance
+from cmmanet.reporting.environments import dates, provenance
 
 ALIKE = (
     "trained on NVIDIA H200, bf16, with deterministic kernels; torch 2.15.0, "

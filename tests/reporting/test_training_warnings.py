@@ -8,7 +8,7 @@ import pytest
 from reporting import made_up
 
 from cmmanet.evaluation.records import ArmResult
-from cmmanet.reporting.warned import warned
+from cmmanet.reporting.training_warnings import list_warnings
 
 Arms = dict[str, ArmResult]
 INTRODUCTION = "While training, at least once and not necessarily to the end:"
@@ -30,7 +30,7 @@ def warn(arms: Arms, arm: str, trial: int, **signs: str) -> None:
 
 def told(arms: Arms) -> list[str]:
     """The parts, each on one line, lists with a line an item."""
-    return [re.sub(r"\n(?!- )\s*", " ", part) for part in warned(arms)]
+    return [re.sub(r"\n(?!- )\s*", " ", part) for part in list_warnings(arms)]
 
 
 def test_a_sign_is_told_once_with_its_arms_and_the_words_of_one_trial(

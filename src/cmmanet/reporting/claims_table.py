@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cmmanet.reporting.cells import (
+from cmmanet.reporting.markdown import (
     DASH,
     bullets,
     by_arm,

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cmmanet.evaluation.metrics import METRICS, Scoring
-from cmmanet.evaluation.occlusion import MEASURED
 from cmmanet.evaluation.records import ArmResult, OcclusionResult
+from cmmanet.evaluation.robustness import MEASURED
 from cmmanet.evaluation.uncertainty import Gain
 from cmmanet.params import OcclusionPlan
-from cmmanet.reporting.cells import DASH, measured, paragraph, percent, signed, table
 from cmmanet.reporting.conditions import conditions, not_the_papers
+from cmmanet.reporting.markdown import DASH, measured, paragraph, percent, signed, table
 from cmmanet.reporting.published import load_published
 from cmmanet.reporting.steps import (
     NO_TELLING,
@@ -19,7 +19,7 @@ from cmmanet.reporting.steps import (
     verdict,
     with_half_width,
 )
-from cmmanet.reporting.warned import warned
+from cmmanet.reporting.training_warnings import list_warnings
 
 BASELINE = "baseline"
 """The arm without attention."""
@@ -125,7 +125,7 @@ def render_occlusion(
             last_text=True,
         ),
         _sureness(content),
-        *warned(arms),
+        *list_warnings(arms),
         conditions(
             [results[level, arm] for level in plan.levels for arm in plan.arms],
             scoring,

@@ -10,7 +10,7 @@ from cmmanet.datasets.tracklets import Split, Tracklets, Trials
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.records import Protocol
 from cmmanet.params import EvaluatePlan, Rerank, TestFrames
-from pipeline.parts.scores import protocol, reranking_of, score_split
+from pipeline.parts.run_scores import protocol, reranking_of, score_split
 
 PID = [9, 1, 1, 2, 2, -1, 0]
 CAMERA = [1, 1, 2, 1, 2, 1, 2]

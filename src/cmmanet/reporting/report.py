@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from cmmanet.evaluation.metrics import METRICS
 from cmmanet.evaluation.records import ArmResult, EvaluateResult
 from cmmanet.params.strict import Strict
-from cmmanet.reporting.cells import (
+from cmmanet.reporting.dataset_tables import dataset_section
+from cmmanet.reporting.environments import dates, devices
+from cmmanet.reporting.inputs import TITLES, ReportInputs, is_partial, title
+from cmmanet.reporting.markdown import (
     DASH,
     bullets,
     distinct,
@@ -18,11 +21,8 @@ from cmmanet.reporting.cells import (
     table,
     where,
 )
-from cmmanet.reporting.dataset_tables import dataset_section
 from cmmanet.reporting.paper_tables import paper_table
-from cmmanet.reporting.provenance import dates, devices
 from cmmanet.reporting.published import Paper, load_published
-from cmmanet.reporting.results import TITLES, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark, stated_settings, unmentioned_options
 from cmmanet.reporting.steps import NO_TELLING
 from cmmanet.reporting.summary import summary
@@ -66,7 +66,7 @@ READING = (
 )
 
 
-def render_tables(plan: Planned) -> str:
+def render_tables(plan: ReportInputs) -> str:
     """Render the page reports/tables.md."""
     paper = load_published()
     parts = [
@@ -119,12 +119,12 @@ class Headline(Strict):
     papers_settings: bool
 
 
-def headline_metrics(plan: Planned) -> dict[str, Headline]:
+def headline_metrics(plan: ReportInputs) -> dict[str, Headline]:
     """Return the content of reports/metrics.json, by planned dataset."""
     return {dataset: _headline(arms[plan.headline], plan) for dataset, arms in plan.results.items()}
 
 
-def _headline(result: ArmResult, plan: Planned) -> Headline:
+def _headline(result: ArmResult, plan: ReportInputs) -> Headline:
     scoring = str(plan.scoring)
     interval = plan.comparisons[result.dataset].intervals.get(plan.headline)
     low, high = (None, None) if interval is None else interval["rank1"]
@@ -142,7 +142,7 @@ def _headline(result: ArmResult, plan: Planned) -> Headline:
     )
 
 
-def _verdict(plan: Planned, paper: Paper) -> str:
+def _verdict(plan: ReportInputs, paper: Paper) -> str:
     """Return the page's first lines: the parts of the paper that were reproduced."""
     in_paper = [dataset for dataset in TITLES if paper.tables_on(dataset)]
     absent = [dataset for dataset in in_paper if dataset not in plan.results]
@@ -183,7 +183,7 @@ def _listed(datasets: Sequence[str]) -> str:
     return " and ".join(title(dataset) for dataset in datasets)
 
 
-def _status(plan: Planned, paper: Paper) -> str:
+def _status(plan: ReportInputs, paper: Paper) -> str:
     datasets = [d for d in TITLES if d in plan.results or paper.tables_on(d)]
     return table(
         ["dataset", "in the paper", "run", "arms", "trials", "recipe", "device", "date"],

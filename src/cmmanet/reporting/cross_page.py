@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from cmmanet.evaluation.metrics import METRICS, Scoring
 from cmmanet.evaluation.records import ArmResult, CrossResult
 from cmmanet.params import CrossPlan
-from cmmanet.reporting.cells import bullets, measured, paragraph, span, table
 from cmmanet.reporting.conditions import in_words, not_the_papers, protocol
-from cmmanet.reporting.provenance import provenance
-from cmmanet.reporting.results import title
+from cmmanet.reporting.environments import provenance
+from cmmanet.reporting.inputs import title
+from cmmanet.reporting.markdown import bullets, measured, paragraph, span, table
 from cmmanet.reporting.settings import settings
 
 

@@ -9,12 +9,12 @@ from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.records import ArmResult
 from cmmanet.evaluation.uncertainty import Gain
 from cmmanet.params import READING, ReadingsPlan
-from cmmanet.reporting.cells import DASH, measured, paragraph, table
 from cmmanet.reporting.conditions import conditions, not_the_papers, reranked_with
-from cmmanet.reporting.results import is_partial, title
+from cmmanet.reporting.inputs import is_partial, title
+from cmmanet.reporting.markdown import DASH, measured, paragraph, table
 from cmmanet.reporting.settings import changes
 from cmmanet.reporting.steps import NO_TELLING, sureness, verdict, with_half_width
-from cmmanet.reporting.warned import warned
+from cmmanet.reporting.training_warnings import list_warnings
 
 HEADER = [
     "reading",
@@ -74,7 +74,7 @@ def render_ambiguity(
             "### Trained otherwise",
             table(HEADER, _trained(arms, arm, scoring, trained[dataset]), 2, last_text=True),
             sureness(dataset, trained[dataset]),
-            *warned(named),
+            *list_warnings(named),
             "### Scored otherwise",
             "The same networks as the first row above.",
             table(HEADER, _scored(own, scoring, scored[dataset]), 2, last_text=True),

@@ -3,7 +3,7 @@
 from reporting import made_up
 from reporting.pages import tables_of
 
-from cmmanet.reporting.parsed import Names, Table, parser, plain, slug, tables_in
+from cmmanet.reporting.markdown_tables import Names, Table, parser, plain, slug, tables_in
 
 PAGE = r"""# Title
 

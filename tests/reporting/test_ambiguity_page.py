@@ -10,7 +10,7 @@ from reporting import made_up
 from reporting.pages import assert_well_formed, section, tables_of
 
 from cmmanet.params import ReadingsPlan
-from cmmanet.reporting.ambiguity import render_ambiguity
+from cmmanet.reporting.ambiguity_page import render_ambiguity
 
 OURS = "cmmanet-random_interval"
 READINGS = {

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmmanet.evaluation.metrics import Scoring
-from cmmanet.reporting.cells import (
+from cmmanet.reporting.markdown import (
     against,
     by_arm,
     escape,

@@ -11,7 +11,7 @@ from reporting import made_up
 from reporting.pages import assert_well_formed, paper_rows, section, tables_of
 
 from cmmanet.reporting.published import load_published
-from cmmanet.reporting.tables import Headline, headline_metrics
+from cmmanet.reporting.report import Headline, headline_metrics
 
 
 @pytest.fixture(scope="module")
