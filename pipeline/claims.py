@@ -1,14 +1,14 @@
-"""Stage claims: what the paper says of its attention, judged by what the networks attend to."""
+"""Stage claims: the paper's claims about attention, judged by the attention measured."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from cmmanet.evaluation.attention.claims import judge_claims
+from cmmanet.evaluation.attention.claim_verdicts import judge_claims
 from cmmanet.params import PAPER_ARM, ArmPlan, ReportPlan
-from pipeline.compare import people_ratio
 from pipeline.parts import workspace
 from pipeline.parts.command import DatasetName, run
+from pipeline.parts.contrasts import identity_ratio
 
 
 def main(dataset: DatasetName) -> None:
@@ -22,7 +22,7 @@ def main(dataset: DatasetName) -> None:
         if workspace.read_plan(ArmPlan, f"{dataset}/{arm}.json").losses.concentration
     ]
     judged = judge_claims(
-        arms, steps, concentrated=concentrated, test_to_train=people_ratio(dataset)
+        arms, steps, concentrated=concentrated, test_to_train=identity_ratio(dataset)
     )
     workspace.write_json(workspace.claims_file(dataset), {"dataset": dataset, **judged})
     verdicts = pd.Series([claim["verdict"] for claim in judged["claims"]], dtype=str)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cmmanet.evaluation.curves import cmc_over_trials
+from cmmanet.evaluation.cmc import cmc_over_trials
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.params import ReportPlan
 from pipeline.parts import workspace
 from pipeline.parts.command import DatasetName, run
-from pipeline.parts.rankings import read_queries
+from pipeline.parts.query_tables import read_queries
 
 RANKS = 50  # at most; a gallery may be smaller
 

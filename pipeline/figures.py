@@ -43,7 +43,8 @@ def main(dataset: DatasetName) -> None:
         for entry in entries:
             if entry.content is not None:
                 workspace.write_bytes(partial / entry.file, entry.content)
-        workspace.write_json(partial / "figures.json", [entry.listed() for entry in entries])
+        listed = [entry.listed().model_dump() for entry in entries]
+        workspace.write_json(partial / "figures.json", listed)
     runs = {arm: _mlflow_run(dataset, arm) for arm in plan.arms}
     drawn = [entry.file for entry in entries if entry.content is not None]
     for file in drawn:

@@ -8,15 +8,17 @@ from typing import Any
 
 import pandas as pd
 
+from cmmanet.evaluation.records import EvaluateResult
 from cmmanet.params import ReportPlan
+from cmmanet.reporting.figures.entry import FigureList
 from cmmanet.reporting.forms import csv_table, measured_csv
 from cmmanet.reporting.latex import latex_table
-from cmmanet.reporting.page.content import Shown
+from cmmanet.reporting.markdown_tables import parser, tables_in
+from cmmanet.reporting.page.content import DatasetContent
 from cmmanet.reporting.page.render import render_page
-from cmmanet.reporting.parsed import parser, tables_in
-from cmmanet.reporting.results import ArmResult
 from pipeline.parts import workspace
 from pipeline.parts.command import run
+from pipeline.parts.results import read_result
 
 
 def main() -> None:
@@ -26,11 +28,7 @@ def main() -> None:
     if not source.is_file():
         raise FileNotFoundError(f"{source}: not there; run the stage tables first")
     text = source.read_text(encoding="utf-8")
-    results: list[ArmResult] = [
-        workspace.read_json(workspace.result_file(dataset, arm), f"evaluate {dataset} {arm}")
-        for dataset in plan.datasets
-        for arm in plan.arms
-    ]
+    results = [read_result(dataset, arm) for dataset in plan.datasets for arm in plan.arms]
     datasets = [_shown(dataset) for dataset in plan.datasets]
     page = workspace.REPORTS / "index.html"
     workspace.write_text(page, render_page(text, plan.arms, plan.headline, results, datasets))
@@ -38,7 +36,7 @@ def main() -> None:
     _write_forms(text, results)
 
 
-def _write_forms(text: str, results: Iterable[ArmResult]) -> None:
+def _write_forms(text: str, results: Iterable[EvaluateResult]) -> None:
     """The folder is written whole: a table that is gone leaves no file behind."""
     tables = tables_in(parser().parse(text))
     with workspace.whole_folder(workspace.REPORTS / "tables") as folder:
@@ -49,16 +47,18 @@ def _write_forms(text: str, results: Iterable[ArmResult]) -> None:
     print(f"{workspace.REPORTS / 'tables'}: {len(tables)} tables")
 
 
-def _shown(dataset: str) -> Shown:
+def _shown(dataset: str) -> DatasetContent:
     """What there is to look at; stages that were not run leave their part empty."""
     folder = workspace.figure_folder(dataset)
     listed = folder / "figures.json"
-    figures = workspace.read_json(listed, f"figures {dataset}") if listed.is_file() else []
-    names = [figure["file"] for figure in figures if figure["file"]]
+    figures = FigureList(())
+    if listed.is_file():
+        figures = workspace.read_record(FigureList, listed, f"figures@{dataset}")
+    names = [figure.file for figure in figures.root if figure.file is not None]
     retrievals = workspace.retrieval_file(dataset)
-    return Shown(
+    return DatasetContent(
         dataset,
-        figures,
+        figures.root,
         {name: (folder / name).read_bytes() for name in names},
         _rows(workspace.curve_folder(dataset) / "cmc.csv"),
         _rows(workspace.curve_folder(dataset) / "training.csv"),

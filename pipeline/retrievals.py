@@ -21,7 +21,7 @@ from pipeline.parts.command import DatasetName, run
 from pipeline.parts.dataset import Dataset, open_dataset
 from pipeline.parts.embeddings import Stored, read_embeddings, source_of
 from pipeline.parts.frame_names import first_frames
-from pipeline.parts.rankings import read_queries
+from pipeline.parts.query_tables import read_queries
 
 TRIAL = 0
 TOP = 10

@@ -33,7 +33,7 @@ from cmmanet.reporting.figures.sheet import png
 from pipeline.parts.dataset import Dataset
 from pipeline.parts.frame_names import first_frames
 from pipeline.parts.looking import Looking
-from pipeline.parts.rankings import read_queries
+from pipeline.parts.query_tables import read_queries
 
 WITH, WITHOUT = PAPER_ARM, "multi_mam"
 

@@ -29,6 +29,7 @@ REPORTS = Path("reports")
 WEIGHTS, HISTORY = "weights.safetensors", "history.csv"
 
 Plan = TypeVar("Plan", bound=BaseModel)
+Record = TypeVar("Record", bound=BaseModel)
 
 
 def root() -> Path:
@@ -136,6 +137,11 @@ def lock_folder() -> Path:
     return Path(".locks")
 
 
+def unfinished_folder(name: str) -> Path:
+    """What an interrupted stage has finished of `name`, and takes up again."""
+    return Path(".unfinished") / name
+
+
 def trial_name(trial: int) -> str:
     """Name of a trial's folder or file."""
     return f"trial-{trial:02d}"
@@ -170,6 +176,23 @@ def read_json(path: Path, stage: str) -> Any:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: not there; run the stage {stage} first") from None
+
+
+def read_record(model: type[Record], path: Path, target: str) -> Record:
+    """Read a JSON file that the DVC target `target` writes.
+
+    Raises:
+        FileNotFoundError: names the target to run.
+        ValueError: the file was written by a version with another `model`.
+    """
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: missing; run `dvc repro {target}`") from None
+    except ValidationError:
+        raise ValueError(
+            f"{path}: written by an incompatible version; run `dvc repro {target}`"
+        ) from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:

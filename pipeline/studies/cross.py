@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-import statistics
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from cmmanet.evaluation.records import CrossResult, Scorings, over_runs
+from cmmanet.frames.archive import hash_file
 from cmmanet.params import EvaluatePlan
 from pipeline.parts import workspace
 from pipeline.parts.command import ArmName, DatasetName, run
-from pipeline.parts.dataset import open_dataset
+from pipeline.parts.dataset import Dataset, open_dataset
 from pipeline.parts.provenance import code
-from pipeline.parts.scores import over_trials, protocol, reranking_of, score_split
+from pipeline.parts.run_scores import TestedRun, arm_result, reranking_of, score_split, summaries
+from pipeline.parts.run_warnings import run_warnings
 from pipeline.parts.trained import load_trained
 
 
 def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:
-    """Test each trial of ARM, trained on SOURCE, on every split of TARGET.
+    """Test each run of ARM, trained on SOURCE, on every split of TARGET.
 
-    Writes cross/SOURCE/TARGET/ARM.json. A trial's numbers are means over TARGET's splits: it
-    was trained on none of their people.
+    Writes cross/SOURCE/TARGET/ARM.json. The numbers of a run are means over TARGET's splits: it
+    was trained on none of their people. Run again after an interruption, finished runs are not
+    tested again.
     """
-    with workspace.locked(workspace.lock_folder(), f"cross-{source}-{target}-{arm}", wait=False):
-        result = _crossed(source, arm, target)
-        workspace.write_json(workspace.cross_file(source, target, arm), result)
+    name = f"cross-{source}-{target}-{arm}"
+    with workspace.locked(workspace.lock_folder(), name, wait=False):
+        finished = workspace.unfinished_folder(name)
+        result = _crossed(source, arm, target, finished)
+        workspace.write_json(
+            workspace.cross_file(source, target, arm), result.model_dump(mode="json")
+        )
+        shutil.rmtree(finished, ignore_errors=True)
 
 
-def _crossed(source: str, arm: str, target: str) -> dict[str, Any]:
+def _crossed(source: str, arm: str, target: str, finished: Path) -> CrossResult:
     evaluated = code()
     plan = workspace.read_plan(EvaluatePlan, "evaluate.json")
     opened = open_dataset(target)
@@ -36,50 +47,72 @@ def _crossed(source: str, arm: str, target: str) -> dict[str, Any]:
         workspace.data_folder(source) / "index.json", f"index {source}"
     )
     folder = workspace.run_folder(source, arm)
-    runs = sorted(folder.glob("trial-*"))
-    if not runs:
+    run_folders = sorted(folder.glob("trial-*"))
+    if not run_folders:
         raise FileNotFoundError(f"{folder}: no trials; run the stage train {source} {arm} first")
-    scored: list[dict[str, Any]] = []
-    for run_folder in runs:
+    runs = []
+    for run_folder in run_folders:
         trained = load_trained(run_folder)
         title = f"{source} {arm} {run_folder.name} on {target}"
-        embeddings, used = trained.embed(store, tracklets, rows, title)
-        of_splits = [
-            score_split(embeddings.features, rows, tracklets, split, reranking_of(plan))
-            for split in splits
-        ]
-        summaries = [{str(s): r.summary() for s, r in scores.items()} for scores in of_splits]
-        scored.append({"trial": trained.record["trial"], "metrics": _over_splits(summaries)})
-        dense = scored[-1]["metrics"]["cosine.dense"]
+        file = finished / f"{run_folder.name}.json"
+        inputs = _inputs(trained.fingerprint, opened, plan, evaluated)
+        content = _read_finished(file, inputs)
+        if content is None:
+            embeddings, used = trained.embed(store, tracklets, rows, title)
+            each = [
+                summaries(
+                    score_split(embeddings.features, rows, tracklets, split, reranking_of(plan))
+                )
+                for split in splits
+            ]
+            content = {"inputs": inputs, "embedding": used, "metrics": _over_splits(each)}
+            workspace.write_json(file, content)
+        warnings = run_warnings(run_folder, trained.record["config"])
+        used, metrics = content["embedding"], content["metrics"]
+        runs.append(TestedRun(trained.record, warnings, used, None, metrics))
+        dense = runs[-1].metrics["cosine.dense"]
         print(f"{title}: rank-1 {dense['rank1']:.1%}, mAP {dense['map']:.1%} (cosine.dense)")
-    metrics = [trial["metrics"] for trial in scored]
-    record = trained.record
-    return {
-        "source": source,
-        "target": target,
-        "arm": arm,
-        "partial": opened.index["partial"],
-        "source_partial": trained_on["partial"],
-        "protocol": protocol(trials, tracklets),
-        "splits": len(splits),
-        "recipe": record["config"]["recipe"],
-        "config": record["config"],
-        "trials": scored,
-        "mean": over_trials(metrics),
-        "std": over_trials(metrics, statistics.stdev) if len(scored) > 1 else None,
-        "environment": record["environment"],
-        "embedding": used,
-        "evaluation": evaluated,
-    }
+    return arm_result(
+        CrossResult,
+        runs,
+        trials,
+        tracklets,
+        dataset=target,
+        partial=opened.index["partial"],
+        reranking=reranking_of(plan),
+        evaluation=evaluated,
+        source=source,
+        source_partial=trained_on["partial"],
+        splits=len(splits),
+    )
 
 
-def _over_splits(splits: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Means over splits, with `queries` and `valid` of the one that dropped the most queries."""
-    means = over_trials(splits)
+def _inputs(
+    weights: str, target: Dataset, plan: EvaluatePlan, evaluated: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return all that the scores of a run depend on; None where the code has no name."""
+    if evaluated["dirty"] is not False:
+        return None
+    files = {name: hash_file(target.folder / name) for name in ("index.json", "trials.json")}
+    plan_values = plan.model_dump(mode="json")
+    return {"weights": weights, **files, **plan_values, "commit": evaluated["commit"]}
+
+
+def _read_finished(file: Path, inputs: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the scores of a run that an interrupted stage has left, if they are of `inputs`."""
+    if inputs is None or not file.is_file():
+        return None
+    content: dict[str, Any] = workspace.read_json(file, "cross")
+    return content if content["inputs"] == inputs else None
+
+
+def _over_splits(splits: Sequence[Scorings]) -> Scorings:
+    """Return means over splits, with the counts of the split that dropped the most queries."""
+    means: Scorings = {**over_runs(splits)}
     for scoring, values in means.items():
-        of_splits = [split[scoring] for split in splits]
-        worst = max(of_splits, key=lambda summary: summary["queries"] - summary["valid"])
-        values |= {count: worst[count] for count in ("queries", "valid")}
+        each = [split[scoring] for split in splits]
+        worst = max(each, key=lambda metrics: metrics["queries"] - metrics["valid"])
+        means[scoring] = {**values, "queries": worst["queries"], "valid": worst["valid"]}
     return means
 
 

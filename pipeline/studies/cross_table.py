@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from cmmanet.evaluation.records import CrossResult, EvaluateResult
 from cmmanet.params import CrossPlan
-from cmmanet.reporting.cross import render_cross
+from cmmanet.reporting.cross_page import render_cross
 from pipeline.parts import workspace
 from pipeline.parts.command import run
+from pipeline.parts.results import read_result
 
 
 def main() -> None:
     """Write reports/cross.md from exactly the planned pairs and arms."""
     plan = workspace.read_plan(CrossPlan, "cross.json")
-    crossed: dict[tuple[str, str, str], Any] = {
-        (pair.source, pair.target, arm): workspace.read_json(
+    if not plan.pairs:
+        raise ValueError("`cross` in params.yaml is empty: add a pair of `source` and `target`")
+    crossed: dict[tuple[str, str, str], CrossResult] = {
+        (pair.source, pair.target, arm): workspace.read_record(
+            CrossResult,
             workspace.cross_file(pair.source, pair.target, arm),
-            f"cross {pair.source} {arm} {pair.target}",
+            "studies/cross/dvc.yaml",
         )
         for pair in plan.pairs
         for arm in plan.arms
     }
-    within: dict[tuple[str, str], Any] = {
-        (target, arm): workspace.read_json(
-            workspace.result_file(target, arm), f"evaluate {target} {arm}"
-        )
+    within: dict[tuple[str, str], EvaluateResult] = {
+        (target, arm): read_result(target, arm)
         for target in {pair.target for pair in plan.pairs}
         for arm in plan.arms
     }
     page = workspace.REPORTS / "cross.md"
-    workspace.write_text(page, render_cross(plan.model_dump(mode="json"), crossed, within))
+    workspace.write_text(page, render_cross(plan, crossed, within))
     print(f"{page}: {len(plan.pairs)} pairs of datasets, {len(plan.arms)} arms")
 
 

@@ -1,17 +1,16 @@
-"""Stage occlusion_table: the page of what occlusion takes from each arm, and its figure."""
+"""Stage occlusion_table: the page of the occlusion study, and its figure."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pandas as pd
 
 from cmmanet.evaluation.metrics import Scoring
-from cmmanet.evaluation.occlusion import robustness
+from cmmanet.evaluation.records import OcclusionResult
+from cmmanet.evaluation.robustness import robustness
 from cmmanet.params import OcclusionPlan
-from cmmanet.reporting.occlusion import BASELINE, render_occlusion
 from cmmanet.reporting.occlusion_figure import occlusion_figure
 from cmmanet.reporting.occlusion_numbers import numbers
+from cmmanet.reporting.occlusion_page import BASELINE, render_occlusion
 from pipeline.parts import workspace
 from pipeline.parts.command import run
 
@@ -20,20 +19,21 @@ def main() -> None:
     """Write reports/occlusion.md, its numbers as JSON, and reports/occlusion.png."""
     plan = workspace.read_plan(OcclusionPlan, "occlusion.json")
     scoring = Scoring(plan.distance, plan.test_frames)
-    results: dict[tuple[float, str], Any] = {
-        (level, arm): workspace.read_json(
-            workspace.occlusion_result_file(level, arm), f"occlusion {level} {arm}"
+    results = {
+        (level, arm): workspace.read_record(
+            OcclusionResult,
+            workspace.occlusion_result_file(level, arm),
+            "studies/occlusion/dvc.yaml",
         )
         for level in plan.levels
         for arm in plan.arms
     }
     queries = {arm: [_queries(level, arm, scoring) for level in plan.levels] for arm in plan.arms}
-    planned = plan.model_dump(mode="json")
-    found = numbers(planned, results, robustness(queries, BASELINE))
+    content = numbers(plan, results, robustness(queries, BASELINE))
     page = workspace.REPORTS / "occlusion.md"
-    workspace.write_bytes(page.with_suffix(".png"), occlusion_figure(found))
-    workspace.write_json(page.with_suffix(".json"), found)
-    workspace.write_text(page, render_occlusion(planned, results, found))
+    workspace.write_bytes(page.with_suffix(".png"), occlusion_figure(content))
+    workspace.write_json(page.with_suffix(".json"), content)
+    workspace.write_text(page, render_occlusion(plan, results, content))
     print(f"{page}: {len(plan.arms)} arms at {len(plan.levels)} shares of occluded frames")
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cmmanet.evaluation.comparison import DRAWS, SEED, compare
+from cmmanet.evaluation import comparison
+from cmmanet.evaluation.comparison import DRAWS, SEED
 from cmmanet.evaluation.metrics import METRICS
 from cmmanet.evaluation.uncertainty import (
     gain_on_one_split,
@@ -17,6 +19,7 @@ from cmmanet.evaluation.uncertainty import (
 )
 
 PID = [3, 3, 8, 8, 8, 11, 14, 14, 20, 21]
+compare = partial(comparison.compare, scoring="cosine.dense")
 STEPS = [("base", "better"), ("base", "other"), ("other", "better")]
 
 
@@ -67,18 +70,19 @@ def mean(values: list[float]) -> float:
 def test_one_split_is_judged_over_trainings_and_people(arms: dict[str, pd.DataFrame]) -> None:
     compared = compare(arms, STEPS, test_to_train=None)
     assert (compared.queries, compared.people, compared.trials) == (10, 6, 4)
-    assert list(compared.gains) == STEPS and set(compared.intervals) == set(arms)
+    assert [(step.before, step.after) for step in compared.steps] == STEPS
+    assert compared.scoring == "cosine.dense" and set(compared.intervals) == set(arms)
     for metric in METRICS:
         values = {arm: values_of(table, metric) for arm, table in arms.items()}
         training = training_variance([[mean(trial) for trial in v] for v in values.values()])
-        assert compared.training[metric].value == pytest.approx(training.value, rel=1e-9)
+        assert compared.training[metric].std == pytest.approx(training.value**0.5, rel=1e-9)
         assert compared.training[metric].degrees == 2 * 3
         for before, after in STEPS:
             gains = [
                 [b - a for a, b in zip(one, other, strict=True)]
                 for one, other in zip(values[before], values[after], strict=True)
             ]
-            gain = compared.gains[before, after][metric]
+            gain = compared.gains(before, after)[metric]
             assert gain.gain == pytest.approx(mean([mean(trial) for trial in gains]), abs=1e-12)
             assert gain == pytest.approx(gain_on_one_split(gains, PID, training), rel=1e-9)
         for arm, trials in values.items():
@@ -106,9 +110,9 @@ def test_splits_of_their_own_are_judged_by_their_means() -> None:
         for before, after in STEPS:
             gains = [b - a for a, b in zip(means[before], means[after], strict=True)]
             expected = gain_over_splits(gains, training, test_to_train=0.5)
-            assert compared.gains[before, after][metric] == pytest.approx(expected, rel=1e-9)
-    surer = compare(arms, STEPS, test_to_train=0.1).gains["base", "better"]["map"]
-    wider = compare(arms, STEPS, test_to_train=1.0).gains["base", "better"]["map"]
+            assert compared.gains(before, after)[metric] == pytest.approx(expected, rel=1e-9)
+    surer = compare(arms, STEPS, test_to_train=0.1).gains("base", "better")["map"]
+    wider = compare(arms, STEPS, test_to_train=1.0).gains("base", "better")["map"]
     # 2·s²·(1/T + ratio), at the same s² and degrees of freedom.
     assert surer.half_width is not None and wider.half_width is not None
     assert wider.half_width / surer.half_width == pytest.approx((1.25 / 0.35) ** 0.5)
@@ -123,14 +127,14 @@ def test_one_trial_gives_numbers_and_no_verdict() -> None:
     arms = {"base": made_up(0, trials=1), "better": made_up(1, trials=1)}
     compared = compare(arms, [("base", "better")], test_to_train=None)
     assert compared.trials == 1 and compared.training["map"].degrees == 0
-    for gain in compared.gains["base", "better"].values():
+    for gain in compared.gains("base", "better").values():
         assert (gain.half_width, gain.degrees, gain.resolved) == (None, None, None)
     assert compared.intervals["better"]["map"][0] > 0
 
 
 def test_arms_without_steps_have_intervals(arms: dict[str, pd.DataFrame]) -> None:
     compared = compare({"base": arms["base"]}, [], test_to_train=None)
-    assert compared.gains == {} and list(compared.intervals) == ["base"]
+    assert compared.steps == () and list(compared.intervals) == ["base"]
 
 
 def other_query(table: pd.DataFrame) -> pd.DataFrame:

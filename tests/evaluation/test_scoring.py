@@ -13,8 +13,8 @@ import torch
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.ranking import Ranking, rank_distances
 from cmmanet.evaluation.reranking import reranked_distances
-from cmmanet.evaluation.scoring import Reranking, score
-from cmmanet.params import Distance, TestFrames
+from cmmanet.evaluation.scoring import score
+from cmmanet.params import Distance, Rerank, TestFrames
 
 # (pid, camera) of each tracklet, in no order: junk, distractors, person 5 before one camera only.
 MARS = [
@@ -24,7 +24,7 @@ MARS = [
 MARS_QUERY = [11, 0, 2, 4, 6, 10]
 TWO_CAMERA = [(pid, camera) for pid in range(1, 8) for camera in (1, 2)]
 
-RERANKING = Reranking(k1=4, k2=2, weight=0.3)
+RERANKING = Rerank(k1=4, k2=2, weight=0.3)
 
 Features = dict[TestFrames, torch.Tensor]
 
@@ -41,7 +41,7 @@ def scored(
     labels: list[tuple[int, int]],
     query: list[int],
     gallery: list[int],
-    reranking: Reranking | None = None,
+    reranking: Rerank | None = None,
     features: Features | None = None,
 ) -> dict[Scoring, Ranking]:
     pid, camera = torch.tensor(labels).T

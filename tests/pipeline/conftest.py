@@ -75,6 +75,7 @@ def _draw_runs(dataset: str, arm: str, seeds: Sequence[int]) -> None:
             "seed": seed,
             "iterations": 0,
             "train_seconds": 0.0,
+            "warnings": {},
             "cost": {"parameters": 1, "multiply_adds": 2, "peak_memory": 3},
             "identities": PEOPLE,
             "config": config.model_dump(mode="json"),

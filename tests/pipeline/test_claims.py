@@ -17,7 +17,7 @@ from cmmanet.evaluation.attention.labels import open_labels, read_labels
 from cmmanet.evaluation.attention.observe import attention_maps
 from cmmanet.evaluation.attention.table import BOUND, COLUMNS, KEYS, OF_PARTS
 from cmmanet.frames.decode import read_frames
-from cmmanet.reporting.claims import claims_section
+from cmmanet.reporting.claims_table import claims_section
 from pipeline import attention, claims, fetch, index, plan, split
 from pipeline.parts import workspace
 from pipeline.parts.dataset import open_dataset

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,20 +12,23 @@ import pytest
 import torch
 
 from cmmanet.datasets.tracklets import Split, Tracklets
-from cmmanet.evaluation.comparison import compare
+from cmmanet.evaluation.comparison import Comparison, compare
 from cmmanet.evaluation.metrics import METRICS, Scoring
+from cmmanet.evaluation.records import EvaluateResult
 from pipeline import compare as stage_compare
 from pipeline import embed, evaluate
 from pipeline.parts import workspace
-from pipeline.parts.scores import each_query, score_split
+from pipeline.parts.contrasts import compare_scorings
+from pipeline.parts.results import read_result
+from pipeline.parts.run_scores import each_query, score_split
 
 Draw = Callable[[str, str, Sequence[int]], None]
 
 
-def evaluated(dataset: str, arm: str) -> dict[str, Any]:
+def evaluated(dataset: str, arm: str) -> EvaluateResult:
     embed.main(dataset, arm)
     evaluate.main(dataset, arm)
-    return workspace.read_json(workspace.result_file(dataset, arm), "evaluate")
+    return read_result(dataset, arm)
 
 
 @pytest.mark.parametrize(("dataset", "people"), [("mars", 2), ("ilids-vid", 4)])
@@ -41,24 +43,26 @@ def test_means_are_those_of_the_queries_one_by_one(
     result = evaluated(dataset, "multi_mam")
     table = pd.read_parquet(project / f"rankings/{dataset}/multi_mam.parquet")
     trials = workspace.read_json(project / f"data/{dataset}/trials.json", "split")
-    assert set(table["scoring"]) == set(result["mean"])
-    assert len(result["mean"]) == 8, "two distances, two kinds of frames, re-ranked and not"
-    for trial in result["trials"]:
-        split = trials["splits"][trial["split"]]
-        for scoring, metrics in trial["metrics"].items():
-            rows = table[(table["trial"] == trial["trial"]) & (table["scoring"] == scoring)]
+    assert set(table["scoring"]) == set(result.mean)
+    assert len(result.mean) == 8, "two distances, two kinds of frames, re-ranked and not"
+    for run in result.trials:
+        split = trials["splits"][run.split]
+        for scoring, metrics in run.metrics.items():
+            rows = table[(table["trial"] == run.trial) & (table["scoring"] == scoring)]
             assert rows["query"].tolist() == split["query"] and rows["pid"].nunique() == people
             for k in (1, 5, 10, 20):
                 assert metrics[f"rank{k}"] == np.mean([r <= k for r in rows["first_right_rank"]])
             assert metrics["map"] == pytest.approx(np.mean(rows["ap_trapezoid"]), abs=1e-12)
             assert metrics["map_step"] == pytest.approx(np.mean(rows["ap_step"]), abs=1e-12)
-            logged = untracked[f"trial {trial['trial']}"]
+            logged = untracked[f"trial {run.trial}"]
             assert all(logged[f"{scoring}.{name}"] == metrics[name] for name in METRICS)
-    for scoring, metrics in result["mean"].items():
+    assert result.std is not None
+    for scoring, metrics in result.mean.items():
+        assert metrics.keys() == METRICS.keys()
         for name, value in metrics.items():
-            one, other = (trial["metrics"][scoring][name] for trial in result["trials"])
+            one, other = (run.metrics[scoring][name] for run in result.trials)
             assert value == pytest.approx((one + other) / 2)
-            assert result["std"][scoring][name] == pytest.approx(abs(one - other) / 2**0.5)
+            assert result.std[scoring][name] == pytest.approx(abs(one - other) / 2**0.5)
             assert untracked["arm"][f"{scoring}.{name}"] == value
 
 
@@ -91,6 +95,41 @@ def test_networks_or_frames_that_changed_since_are_noticed(
     index = project / "data/mars/index.json"
     index.write_text(index.read_text() + "\n")
     with pytest.raises(ValueError, match=r"trial-00\.safetensors: made from other frames"):
+        evaluate.main("mars", "multi_mam")
+    assert workspace.result_file("mars", "multi_mam").read_bytes() == result
+
+
+@pytest.mark.parametrize(
+    ("arm", "target"),
+    [
+        ("multi_mam", "evaluate@mars-multi_mam"),
+        ("reading-eq7", "studies/ambiguity/dvc.yaml:evaluate@mars-reading-eq7"),
+    ],
+)
+def test_results_that_cannot_be_read_name_the_target_to_run(
+    arm: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = workspace.result_file("mars", arm)
+    with pytest.raises(FileNotFoundError, match=rf"^{path}: missing; run `dvc repro {target}`$"):
+        read_result("mars", arm)
+    workspace.write_json(path, {"dataset": "mars", "arm": arm, "trials": []})
+    message = rf"^{path}: written by an incompatible version; run `dvc repro {target}`$"
+    with pytest.raises(ValueError, match=message):
+        read_result("mars", arm)
+
+
+def test_a_run_of_an_older_version_is_refused(
+    project: Path, draw_runs: Draw, untracked: object
+) -> None:
+    draw_runs("mars", "multi_mam", [0, 1])
+    evaluated("mars", "multi_mam")
+    result = workspace.result_file("mars", "multi_mam").read_bytes()
+    path = project / "runs/mars/multi_mam/trial-01/run.json"
+    record = json.loads(path.read_text())
+    del record["cost"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"^runs/mars/multi_mam: written by an incompatible"):
         evaluate.main("mars", "multi_mam")
     assert workspace.result_file("mars", "multi_mam").read_bytes() == result
 
@@ -132,18 +171,14 @@ def test_arms_of_the_report_are_compared_by_its_scoring(
         table = pd.read_parquet(workspace.ranking_file(dataset, arm))
         tables[arm] = table[table["scoring"] == "cosine.dense"]
     stage_compare.main(dataset)
-    found = workspace.read_json(workspace.comparison_file(dataset), "compare")
-    expected = compare(tables, [tuple(tables)], test_to_train=ratio)
-    assert (found["scoring"], found["test_to_train"]) == ("cosine.dense", ratio)
-    assert (found["queries"], found["people"]) == (4, 2 if dataset == "mars" else 4)
-    assert [(step["before"], step["after"]) for step in found["steps"]] == [tuple(tables)]
-    for metric, gain in found["steps"][0]["metrics"].items():
-        assert gain == expected.gains[tuple(tables)][metric]._asdict()
-    assert set(found["intervals"]) == (set(tables) if ratio is None else set())
-    for metric in METRICS:
-        spread = found["training"][metric]
-        assert spread["degrees"] == 1
-        assert spread["std"] ** 2 == pytest.approx(expected.training[metric].value)
+    path = workspace.comparison_file(dataset)
+    found = workspace.read_record(Comparison, path, f"compare@{dataset}")
+    steps = [("multi_mam", "cmmanet-random_interval")]
+    assert found == compare(tables, steps, scoring="cosine.dense", test_to_train=ratio)
+    assert found.test_to_train == ratio
+    assert (found.queries, found.people) == (4, 2 if dataset == "mars" else 4)
+    assert set(found.intervals) == (set(tables) if ratio is None else set())
+    assert all(spread.degrees == 1 for spread in found.training.values())
 
 
 def test_scorings_of_one_arm_are_compared_with_the_headlines(
@@ -152,14 +187,14 @@ def test_scorings_of_one_arm_are_compared_with_the_headlines(
     draw_runs("mars", "multi_mam", [0, 1])
     evaluated("mars", "multi_mam")
     headline = Scoring("cosine", "dense")
-    found = stage_compare.compare_scorings("mars", "multi_mam", headline)
+    steps = compare_scorings("mars", "multi_mam", headline)
     # Without queries nobody has a right answer here: no row to compare.
-    assert {step["after"] for step in found["steps"]} == {
+    assert {step.after for step in steps} == {
         "cosine.chunk_first",
         "euclidean.dense",
         "cosine.dense.reranked",
     }
-    assert {step["before"] for step in found["steps"]} == {"cosine.dense"}
+    assert {step.before for step in steps} == {"cosine.dense"}
 
 
 def test_comparing_what_was_not_evaluated_says_which_stage_to_run(project: Path) -> None:

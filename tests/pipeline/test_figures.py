@@ -27,7 +27,7 @@ from pipeline import compare, curves, embed, evaluate, figures, retrievals
 from pipeline.parts import attention_figures
 from pipeline.parts.dataset import open_dataset
 from pipeline.parts.looking import Looking
-from pipeline.parts.rankings import read_queries
+from pipeline.parts.query_tables import read_queries
 from pipeline.parts.trained import load_trained
 
 ARMS = ("multi_mam", "cmmanet-random_interval")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from reporting import made_up
 from reporting.page_parts import Page, make_shown
 
-from cmmanet.reporting.page.content import Shown
+from cmmanet.reporting.page.content import DatasetContent
 from pipeline import page
 from pipeline.parts import workspace
 
@@ -49,23 +50,17 @@ def reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }  # fmt: skip
     workspace.write_json(workspace.plan_file("report.json"), report)
     workspace.write_text(workspace.REPORTS / "tables.md", TABLES)
-    code = {"commit": "abc1234def5678", "dirty": False, "date": "2026-11-22T16:00:00+00:00"}
-    metrics = {"cosine.dense": dict.fromkeys(
-        ("rank1", "rank5", "rank10", "rank20", "map", "map_step"), 1 / 3)}  # fmt: skip
-    trial = {"trial": 0, "seed": 3, "iterations": 60, "mlflow_run": "f" * 32, "metrics": metrics}
     for arm in ARMS:
-        result = {
-            "dataset": "synthetic", "arm": arm, "trials": [trial], "mean": metrics, "std": None,
-            "environment": {**code, "device": "CPU"}, "embedding": code, "evaluation": code,
-        }  # fmt: skip
+        result = made_up.result("synthetic", arm, [1 / 3]).model_dump(mode="json")
         workspace.write_json(workspace.result_file("synthetic", arm), result)
     _write(make_shown("synthetic", ARMS))
     return tmp_path
 
 
-def _write(shown: Shown) -> None:
+def _write(shown: DatasetContent) -> None:
     figures = workspace.figure_folder("synthetic")
-    workspace.write_json(figures / "figures.json", list(shown.figures))
+    listed = [figure.model_dump() for figure in shown.figures]
+    workspace.write_json(figures / "figures.json", listed)
     for name, png in shown.pictures.items():
         workspace.write_bytes(figures / name, png)
     curves = workspace.curve_folder("synthetic")
@@ -85,7 +80,8 @@ def test_page_and_forms(reported: Path) -> None:
         "synthetic-each-trial.csv", "synthetic-each-trial.tex",
     }  # fmt: skip
     measured = pd.read_csv(reported / "reports/tables/measured.csv")
-    assert set(measured["value"]) == {1 / 3} and set(measured["trial"]) == {"mean", "0"}
+    first = measured.query("scoring == 'cosine.dense' and metric == 'rank1'")
+    assert set(first["value"]) == {1 / 3} and set(measured["trial"]) == {"mean", "0"}
     for link in shown.all("a"):
         target = link["href"]
         if not target.startswith(("#", "https:")):
@@ -112,7 +108,7 @@ def test_what_was_not_run_is_no_error(reported: Path) -> None:
     ("gone", "message"),
     [
         ("reports/tables.md", r"reports/tables\.md: not there; run the stage tables first"),
-        ("results/synthetic/baseline.json", "run the stage evaluate synthetic baseline first"),
+        ("results/synthetic/baseline.json", "run `dvc repro evaluate@synthetic-baseline`"),
         ("plan/report.json", "run `python -m pipeline.plan`"),
     ],
 )

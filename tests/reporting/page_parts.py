@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cmmanet.reporting.page.content import Shown
+from cmmanet.reporting.figures.entry import Figure
+from cmmanet.reporting.page.content import DatasetContent
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "line"}
 
@@ -58,7 +59,7 @@ def make_retrievals(arms: Sequence[str], *, queries: int = 3, name: str = "0001C
     }  # fmt: skip
 
 
-def make_shown(dataset: str, arms: Sequence[str], **others: Any) -> Shown:
+def make_shown(dataset: str, arms: Sequence[str], **others: Any) -> DatasetContent:
     """Two trials of four log lines each; `loss_concentration` of the last arm alone."""
     training = [
         {"arm": arm, "trial": trial, "iterations": 15 * step, "epoch": step,
@@ -71,10 +72,10 @@ def make_shown(dataset: str, arms: Sequence[str], **others: Any) -> Shown:
         for place, arm in enumerate(arms)
         for rank in range(1, 21)
     ]
-    figure = {
-        "file": "cmc.png", "title": "CMC curves", "paper": None, "caption": "Six.", "alt": "rising",
-    }  # fmt: skip
-    left_out = {**figure, "file": None, "title": "Both MAMs", "caption": "not drawn: no MAM"}
+    figure = Figure(file="cmc.png", title="CMC curves", paper=None, caption="Six.", alt="rising")
+    left_out = figure.model_copy(
+        update={"file": None, "title": "Both MAMs", "caption": "not drawn: no MAM"}
+    )
     parts = {
         "figures": [figure, left_out],
         "pictures": {"cmc.png": picture("PNG", 40, 20)},
@@ -82,7 +83,7 @@ def make_shown(dataset: str, arms: Sequence[str], **others: Any) -> Shown:
         "training": training,
         "retrievals": make_retrievals(arms),
     }
-    return Shown(dataset, **(parts | others))
+    return DatasetContent(dataset, **(parts | others))
 
 
 class Element:

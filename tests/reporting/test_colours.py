@@ -1,11 +1,11 @@
 """Arms keep their colours."""
 
-from typing import Any
+from reporting import made_up
 
 from cmmanet.reporting.colours import styles
 
 
-def test_an_arm_looks_the_same_whoever_stands_beside_it(made_up: Any) -> None:
+def test_an_arm_looks_the_same_whoever_stands_beside_it() -> None:
     every = styles([*made_up.arms, "mine", "yours"])
     assert list(every) == [*made_up.arms, "mine", "yours"]
     for arm in made_up.arms:
@@ -13,7 +13,7 @@ def test_an_arm_looks_the_same_whoever_stands_beside_it(made_up: Any) -> None:
     assert styles(["mine", "yours"])["yours"] == every["yours"]
 
 
-def test_no_two_arms_look_alike(made_up: Any) -> None:
+def test_no_two_arms_look_alike() -> None:
     every = styles([*made_up.arms, *(f"own{number}" for number in range(9))])
     assert len({(style.colour, style.dashes) for style in every.values()}) == len(every)
     assert len({styles(made_up.arms)[arm].colour for arm in made_up.arms}) == len(made_up.arms)

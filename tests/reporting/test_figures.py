@@ -243,14 +243,11 @@ def test_large_pictures_give_up_colours(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_is_not_drawn_is_listed_without_a_file() -> None:
-    assert not_drawn("a.png", "title", "Fig. 3", "no MAM").listed() == {
-        "file": None,
-        "title": "title",
-        "paper": "Fig. 3",
-        "caption": "not drawn: no MAM",
-        "alt": "not drawn: no MAM",
-    }
-    assert Entry("a.png", "", None, "", "", b"png").listed()["file"] == "a.png"
+    reason = "not drawn: no MAM"
+    listed = not_drawn("a.png", "title", "Fig. 3", "no MAM").listed()
+    assert (listed.file, listed.title, listed.paper) == (None, "title", "Fig. 3")
+    assert listed.caption == listed.alt == reason
+    assert Entry("a.png", "", None, "", "", b"png").listed().file == "a.png"
 
 
 @pytest.mark.parametrize("name", ["cmc", "training"])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmmanet.reporting.latex import escape, latex, latex_table
-from cmmanet.reporting.parsed import parser, tables_in
+from cmmanet.reporting.markdown_tables import parser, tables_in
 
 # What TeX reads as itself, and the whole of what may stand for anything else.
 PLAIN = set(string.ascii_letters + string.digits + " -.,:;!?'()*+/=@[]")

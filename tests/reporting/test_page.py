@@ -7,12 +7,13 @@ import re
 from itertools import pairwise
 
 import pytest
+from reporting import made_up
 from reporting.page_parts import Page, make_retrievals, make_shown
 
+from cmmanet.reporting.markdown_tables import parser, tables_in
 from cmmanet.reporting.page.content import evenly
 from cmmanet.reporting.page.markup import marked_up
 from cmmanet.reporting.page.render import render_page
-from cmmanet.reporting.parsed import parser, tables_in
 
 ARMS = ["baseline", "cmmanet-random_interval"]
 HEADLINE = ARMS[-1]
@@ -23,12 +24,12 @@ HOSTILE = "</script><script>alert(1)</script><!-- \"'&"
 
 
 @pytest.fixture(scope="module")
-def results(made_up):
+def results():
     return list(made_up.results("synthetic", 2, ARMS).values())
 
 
 @pytest.fixture(scope="module")
-def text(made_up):
+def text():
     page = made_up.page(made_up.report(["synthetic"], ARMS), made_up.results("synthetic", 2, ARMS))
     return page.replace("\n\n## How", FIGURES, 1)
 
@@ -196,13 +197,13 @@ def _within(element, outer) -> bool:
 
 def test_every_training_says_where_it_comes_from(page: Page, results) -> None:
     rows = [row.text for row in page.all("tr") if "results/synthetic/" in row.text]
-    assert len(rows) == sum(len(result["trials"]) for result in results) == 4
+    assert len(rows) == sum(len(result.trials) for result in results) == 4
     assert all("0" * 32 in row and "commit abc1234def" in row for row in rows)
     assert all("uncommitted" not in row for row in rows)
 
 
 def test_uncommitted_code_is_marked(text, results) -> None:
-    dirty = [{**result, "embedding": {**result["embedding"], "dirty": True}} for result in results]
+    dirty = [made_up.changed(result, {"embedding/dirty": True}) for result in results]
     html = render_page(text, ARMS, HEADLINE, dirty, [make_shown("synthetic", ARMS)])
     assert html.count("commit abc1234def with uncommitted changes") == 4
 
@@ -228,7 +229,7 @@ def test_a_text_without_a_title_is_refused(results) -> None:
         render_page("no heading", ARMS, HEADLINE, results, [])
 
 
-def test_hostile_words_stay_words(text, made_up) -> None:
+def test_hostile_words_stay_words(text) -> None:
     arms = ["baseline", HOSTILE]
     results = list(made_up.results("synthetic", 1, arms).values())
     shown = make_shown("synthetic", arms, retrievals=make_retrievals(arms, name=f"{HOSTILE}.jpg"))

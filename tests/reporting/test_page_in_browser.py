@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from reporting import made_up
 from reporting.page_parts import Page, make_shown
 
 from cmmanet.reporting.page.render import render_page
@@ -19,7 +20,7 @@ ARMS = ["baseline", "multi_mam", "own.arm[2]'s"]
 
 
 @pytest.fixture(scope="module")
-def html(made_up):
+def html():
     results = made_up.results("synthetic", 2, ARMS[:2])
     report = made_up.report(["synthetic"], ARMS[:2]) | {"headline": "multi_mam"}
     text = made_up.page(report, results)

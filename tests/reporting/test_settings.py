@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +10,10 @@ import yaml
 from conftest import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
+from reporting import made_up
 
-from cmmanet.params import ArmPlan, Params, load_params, resolve_arm
+from cmmanet.evaluation.records import EvaluateResult
+from cmmanet.params import Params, load_params, resolve_arm
 from cmmanet.reporting.settings import (
     additions,
     changes,
@@ -27,60 +27,49 @@ from cmmanet.reporting.settings import (
 NAMES = {"dataset", "arm", "variant", "recipe", "sampler", "seed", "trials"}
 
 
-def leaves(config: dict[str, Any], *prefix: str) -> Iterator[tuple[str, ...]]:
+def leaves(config: dict[str, Any], *prefix: str) -> Iterator[str]:
+    """Yield the path of every value that is no section."""
     for key, value in config.items():
         if isinstance(value, dict):
             yield from leaves(value, *prefix, key)
         else:
-            yield (*prefix, key)
+            yield "/".join((*prefix, key))
 
 
-def change(config: dict[str, Any], path: tuple[str, ...], value: Any = None) -> dict[str, Any]:
-    """A copy with another value there: the one given, or any other."""
-    changed = copy.deepcopy(config)
-    place = changed
-    for key in path[:-1]:
-        place = place[key]
-    old = place[path[-1]]
-    match old:
-        case bool():
-            other: Any = not old
-        case int() | float():
-            other = old + 1
-        case list():
-            other = [*old, 99]
-        case _:
-            other = f"{old}x"
-    place[path[-1]] = other if value is None else value
-    return changed
+def arm(name: str = "k8", **values: Any) -> EvaluateResult:
+    """Return a result with the paper's recipe and other values at these paths of its config."""
+    result = made_up.result("mars", name, [0.8])
+    return made_up.changed(result, {f"config/{path}": value for path, value in values.items()})
 
 
-def test_made_up_configs_have_exactly_the_plans_keys(made_up: SimpleNamespace) -> None:
-    for recipe in ("paper", "demo", "strong"):
-        for arm in made_up.arms:
-            config = made_up.result("mars", arm, [0.8], recipe=recipe)["config"]
-            assert ArmPlan.model_validate(config).model_dump(mode="json") == config
+# Another valid value of every setting.
+OTHERS = {
+    "image/height": 384, "image/width": 64, "clip/frames": 8, "clip/flip": False, "clip/erase": 0.5,
+    "batch/identities": 8, "batch/clips": 2, "model/backbone": "resnet18", "model/weights": "none",
+    "model/last_stride": 1, "model/mam_after": [4], "model/submodules": 2, "model/hidden": 128,
+    "model/neck": "bnneck", "losses/identity": 2.0, "losses/smoothing": 0.1, "losses/triplet": 2.0,
+    "losses/margin": "soft", "losses/diversity": 0.2, "losses/diversity_form": "eq7",
+    "losses/concentration": 0.2, "optimiser/lr": 0.1, "optimiser/weight_decay": 0.1,
+    "schedule/iterations": 120, "schedule/warmup": 10, "schedule/milestones": [80],
+    "precision": "fp32", "compile": True, "sampling/max_interval": 4, "sampling/draw": "clip",
+    "sampling/start": "literal",
+}  # fmt: skip
 
 
-def test_every_setting_is_under_its_tables(made_up: SimpleNamespace) -> None:
-    results = made_up.results("mars")
-    report = made_up.report(["mars"])
+def test_every_setting_is_in_the_conditions() -> None:
+    results, report = made_up.results("mars"), made_up.report(["mars"])
+    key = ("mars", "cmmanet-random_interval")
+    paths = set(leaves(results[key].config.model_dump(mode="json")))
+    assert {path for path in paths if path not in NAMES} - {"sampling/kind"} == OTHERS.keys()
     before = made_up.page(report, results)
-    # The headline stands in every table of the paper on MARS, and in the dataset's own.
-    config = results["mars", "cmmanet-random_interval"]["config"]
-    paths = [path for path in leaves(config) if path[0] not in NAMES]
-    assert len(paths) == 32
-    for path in paths:
-        changed = copy.deepcopy(results)
-        changed["mars", "cmmanet-random_interval"]["config"] = change(config, path)
-        after = made_up.page(report, changed)
-        for start in ("## Table II.", "## Table III.", "## Table IV.", "## MARS"):
-            old, new = (page.split(start)[1].split("\n## ")[0] for page in (before, after))
-            old, new = (text[text.index("depend on:") :] for text in (old, new))
-            assert old != new, (path, start)
+    for path, value in OTHERS.items():
+        other = made_up.changed(results[key], {f"config/{path}": value})
+        after = made_up.page(report, results | {key: other})
+        old, new = (page.split("### Conditions")[1].split("\n###")[0] for page in (before, after))
+        assert old != new, path
 
 
-def test_settings_read_like_params_yaml(made_up: SimpleNamespace) -> None:
+def test_settings_read_like_params_yaml() -> None:
     arms = [made_up.result("mars", arm, [0.8]) for arm in made_up.arms]
     assert settings(arms[4:5]) == (
         "*image* height 256, width 128; *clip* frames 6, flip on, erase 0; *batch* identities 7, "
@@ -101,61 +90,46 @@ def test_settings_read_like_params_yaml(made_up: SimpleNamespace) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "shown"),
     [
-        (("optimiser", "lr"), 0.01, "lr 0.0002 (0.01 for `k8`), weight_decay 0.0005"),
-        (("optimiser", "weight_decay"), 1e-05, "weight_decay 0.0005 (1e-05 for `k8`)"),
-        (("losses", "triplet"), 0.5, "triplet 1 (0.5 for `k8`)"),
-        (("losses", "margin"), "soft", "margin 0.3 (soft for `k8`)"),
-        (("losses", "diversity_form"), "eq7", "diversity_form eq8 (eq7 for `k8`)"),
-        (("clip", "flip"), False, "flip on (off for `k8`)"),
-        (("clip", "erase"), 0.5, "erase 0 (0.5 for `k8`)"),
-        (("model", "neck"), "bnneck", "neck none (bnneck for `k8`)"),
-        (("schedule", "iterations"), 60000, "iterations 110 (60,000 for `k8`)"),
-        (("schedule", "milestones"), [], "milestones 70 and 90 (none for `k8`)"),
+        ("optimiser/lr", 0.01, "lr 0.0002 (0.01 for `k8`), weight_decay 0.0005"),
+        ("optimiser/weight_decay", 1e-05, "weight_decay 0.0005 (1e-05 for `k8`)"),
+        ("losses/triplet", 0.5, "triplet 1 (0.5 for `k8`)"),
+        ("losses/margin", "soft", "margin 0.3 (soft for `k8`)"),
+        ("losses/diversity_form", "eq7", "diversity_form eq8 (eq7 for `k8`)"),
+        ("clip/flip", False, "flip on (off for `k8`)"),
+        ("clip/erase", 0.5, "erase 0 (0.5 for `k8`)"),
+        ("model/neck", "bnneck", "neck none (bnneck for `k8`)"),
+        ("schedule/iterations", 60000, "iterations 110 (60,000 for `k8`)"),
+        ("schedule/milestones", [], "milestones 70 and 90 (none for `k8`)"),
         (
-            ("sampling", "max_interval"),
+            "sampling/max_interval",
             4,
             "any (random_interval with max_interval 4, draw epoch, start any for `k8`)",
         ),
         (
-            ("model", "weights"),
+            "model/weights",
             {"path": "w.pth", "sha256": "7c0df586ff" + "0" * 54},
             "weights imagenet (file 7c0df586 for `k8`)",
         ),
     ],
 )
-def test_a_changed_value_names_its_arm(
-    made_up: SimpleNamespace, path: tuple[str, ...], value: Any, shown: str
-) -> None:
-    arms = [made_up.result("mars", arm, [0.8]) for arm in ("multi_mam", "k8")]
-    assert shown not in settings(arms)
-    arms[1]["config"] = change(arms[1]["config"], path, value)
-    assert shown in settings(arms)
+def test_a_changed_value_names_its_arm(path: str, value: Any, shown: str) -> None:
+    assert shown not in settings([arm("multi_mam"), arm()])
+    assert shown in settings([arm("multi_mam"), arm(**{path: value})])
 
 
 positive = st.floats(min_value=0, max_value=1e6, exclude_min=True)
 
 
 @given(rates=st.lists(positive, min_size=2, max_size=2, unique=True))
-def test_no_two_values_read_the_same(made_up: SimpleNamespace, rates: list[float]) -> None:
-    result = made_up.result("mars", "k8", [0.8])
-    texts = set()
-    for rate in rates:
-        result["config"]["optimiser"]["lr"] = rate
-        texts.add(settings([result]))
-    assert len(texts) == 2
-
-
-def test_a_setting_that_only_some_plans_have(made_up: SimpleNamespace) -> None:
-    old, new = (made_up.result("mars", arm, [0.8]) for arm in ("old", "new"))
-    new["config"]["model"]["later"] = True
-    assert "neck none, later none (on for `new`);" in settings([old, new])
+def test_no_two_values_read_the_same(rates: list[float]) -> None:
+    assert len({settings([arm(**{"optimiser/lr": rate})]) for rate in rates}) == 2
 
 
 def test_shipped_paper_recipe_has_all_that_the_paper_states() -> None:
     params = load_params(REPOSITORY / "params.yaml")
-    for arm in params.arms:
-        plan = resolve_arm(params, "mars", arm).model_dump(mode="json")
-        assert plan["recipe"] == "paper"
+    for name in params.arms:
+        plan = resolve_arm(params, "mars", name)
+        assert plan.recipe == "paper"
         assert deviations(plan) == additions(plan) == []
 
 
@@ -165,8 +139,8 @@ def test_shipped_strong_recipe_is_marked_on_every_dataset() -> None:
         data["recipe"] = "strong"
     params = Params.model_validate(content)
     for dataset in ("mars", "ilids-vid", "prid2011"):
-        for arm in params.arms:
-            plan = resolve_arm(params, dataset, arm).model_dump(mode="json")
+        for name in params.arms:
+            plan = resolve_arm(params, dataset, name)
             told = ", ".join(deviations(plan))
             assert "model.last_stride 1 (the paper: 2)" in told and "optimiser.lr" in told
             assert additions(plan) == [
@@ -180,24 +154,21 @@ def test_shipped_strong_recipe_is_marked_on_every_dataset() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
-        (("optimiser", "lr"), 0.01, "optimiser.lr 0.01 (the paper: 0.0002)"),
-        (("optimiser", "weight_decay"), 0.0, "optimiser.weight_decay 0 (the paper: 0.0005)"),
-        (("image", "width"), 64, "image.height × image.width 256×64 (the paper: 256×128)"),
-        (("clip", "frames"), 8, "clip.frames 8 (the paper: 6)"),
-        (("batch", "clips"), 2, "batch.identities × batch.clips 14 (the paper: 28)"),
-        (("model", "backbone"), "resnet18", "model.backbone resnet18 (the paper: resnet50)"),
-        (("model", "weights"), "none", "model.weights none (the paper: imagenet)"),
-        (("model", "last_stride"), 1, "model.last_stride 1 (the paper: 2)"),
-        (("model", "hidden"), 512, "model.hidden 512 (the paper: 256)"),
+        ("optimiser/lr", 0.01, "optimiser.lr 0.01 (the paper: 0.0002)"),
+        ("optimiser/weight_decay", 0.0, "optimiser.weight_decay 0 (the paper: 0.0005)"),
+        ("image/width", 64, "image.height × image.width 256×64 (the paper: 256×128)"),
+        ("clip/frames", 8, "clip.frames 8 (the paper: 6)"),
+        ("batch/clips", 2, "batch.identities × batch.clips 14 (the paper: 28)"),
+        ("model/backbone", "resnet18", "model.backbone resnet18 (the paper: resnet50)"),
+        ("model/weights", "none", "model.weights none (the paper: imagenet)"),
+        ("model/last_stride", 1, "model.last_stride 1 (the paper: 2)"),
+        ("model/hidden", 512, "model.hidden 512 (the paper: 256)"),
     ],
 )
-def test_deviations_are_told_by_value(
-    made_up: SimpleNamespace, path: tuple[str, ...], value: Any, told: str
-) -> None:
-    result = made_up.result("mars", "k8", [0.8])
-    assert deviations(result["config"]) == []
-    result["config"] = change(result["config"], path, value)
-    assert deviations(result["config"]) == [told]
+def test_deviations_are_told_by_value(path: str, value: Any, told: str) -> None:
+    assert deviations(arm().config) == []
+    result = arm(**{path: value})
+    assert deviations(result.config) == [told]
     assert deviation_mark(result) == f"recipe paper: {told}"
     # What the settings' bullet of the page says is what is compared with.
     assert told.split("the paper: ")[1].rstrip(")") in stated_settings()
@@ -206,72 +177,47 @@ def test_deviations_are_told_by_value(
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
-        (("clip", "erase"), 0.5, "clip.erase 0.5 (not in the paper)"),
-        (("model", "neck"), "bnneck", "model.neck bnneck (not in the paper)"),
-        (("losses", "smoothing"), 0.1, "losses.smoothing 0.1 (not in the paper)"),
-        (("schedule", "warmup"), 10, "schedule.warmup 10 (not in the paper)"),
+        ("clip/erase", 0.5, "clip.erase 0.5 (not in the paper)"),
+        ("model/neck", "bnneck", "model.neck bnneck (not in the paper)"),
+        ("losses/smoothing", 0.1, "losses.smoothing 0.1 (not in the paper)"),
+        ("schedule/warmup", 10, "schedule.warmup 10 (not in the paper)"),
     ],
 )
 def test_one_option_that_the_paper_does_not_mention_is_told(
-    made_up: SimpleNamespace, path: tuple[str, ...], value: Any, told: str
+    path: str, value: Any, told: str
 ) -> None:
-    result = made_up.result("mars", "k8", [0.8])
-    result["config"] = change(result["config"], path, value)
-    assert deviations(result["config"]) == [] and additions(result["config"]) == [told]
+    result = arm(**{path: value})
+    assert deviations(result.config) == [] and additions(result.config) == [told]
     assert deviation_mark(result) == f"recipe paper: {told}"
-    assert ".".join(path) in unmentioned_options()
+    assert path.replace("/", ".") in unmentioned_options()
     # With a deviation beside it, and with more than can be spelt out.
-    result["config"]["optimiser"]["lr"] = 0.01
+    result = arm(**{path: value, "optimiser/lr": 0.01})
     mark = f"recipe paper: optimiser.lr 0.01 (the paper: 0.0002), {told}"
     assert deviation_mark(result) == mark
-    result["config"]["clip"]["frames"] = 4
+    result = arm(**{path: value, "optimiser/lr": 0.01, "clip/frames": 4})
     mark = "recipe paper: 2 of the paper's 9 settings differ, 1 option that it does not mention"
     assert deviation_mark(result) == mark
 
 
-def test_options_alone_can_be_too_many_to_spell_out(made_up: SimpleNamespace) -> None:
-    result = made_up.result("mars", "k8", [0.8])
-    result["config"]["clip"]["erase"] = 0.5
-    result["config"]["losses"]["smoothing"] = 0.1
-    result["config"]["schedule"]["warmup"] = 10
+def test_options_alone_can_be_too_many_to_spell_out() -> None:
+    result = arm(**{"clip/erase": 0.5, "losses/smoothing": 0.1, "schedule/warmup": 10})
     mark = "recipe paper: 3 options that the paper does not mention"
     assert deviation_mark(result) == mark
 
 
-def test_results_from_before_an_option_existed_had_it_off(made_up: SimpleNamespace) -> None:
-    result = made_up.result("mars", "k8", [0.8])
-    del result["config"]["clip"]["erase"], result["config"]["model"]["neck"]
-    del result["config"]["losses"]["smoothing"], result["config"]["schedule"]["warmup"]
-    assert deviation_mark(result) == ""
+def test_what_the_paper_leaves_open_is_no_deviation() -> None:
+    batch = {"identities": 14, "clips": 2}
+    others = {"losses/triplet": 2, "schedule/iterations": 120, "sampling/max_interval": 4}
+    assert deviations(arm(**{"batch": batch, **others}).config) == []
 
 
-def test_samplers_of_results_from_before_their_keys_read_as_they_were_written(
-    made_up: SimpleNamespace,
-) -> None:
-    arms = [made_up.result("mars", arm, [0.8]) for arm in ("multi_mam", "k8")]
-    arms[1]["config"]["sampling"] = {"kind": "random_interval", "max_interval": 8}
-    shown = "with max_interval 8, draw epoch, start any (random_interval with max_interval 8 for"
-    assert shown in settings(arms)
-    assert deviation_mark(arms[1]) == ""
-
-
-def test_what_the_paper_leaves_open_is_no_deviation(made_up: SimpleNamespace) -> None:
-    config = made_up.result("mars", "k8", [0.8])["config"]
-    config["batch"] = {"identities": 14, "clips": 2}
-    for path in (("losses", "triplet"), ("schedule", "iterations"), ("sampling", "max_interval")):
-        config = change(config, path)
-    assert deviations(config) == []
-
-
-def test_two_deviations_are_spelt_out_and_more_are_counted(made_up: SimpleNamespace) -> None:
-    result = made_up.result("mars", "k8", [0.8])
-    result["config"]["model"]["hidden"] = 128
-    result["config"]["clip"]["frames"] = 4
-    assert deviation_mark(result) == (
+def test_two_deviations_are_spelt_out_and_more_are_counted() -> None:
+    two = {"model/hidden": 128, "clip/frames": 4}
+    assert deviation_mark(arm(**two)) == (
         "recipe paper: clip.frames 4 (the paper: 6), model.hidden 128 (the paper: 256)"
     )
-    result["config"]["optimiser"]["lr"] = 0.01
-    assert deviation_mark(result) == "recipe paper: 3 of the paper's 9 settings differ"
+    mark = "recipe paper: 3 of the paper's 9 settings differ"
+    assert deviation_mark(arm(**two, **{"optimiser/lr": 0.01})) == mark
     result = made_up.result("mars", "k8", [0.8], recipe="demo")
     # Size, frames, batch of 24, backbone, weights, learning rate.
     assert deviation_mark(result) == "recipe demo: 6 of the paper's 9 settings differ"
@@ -281,19 +227,15 @@ def test_two_deviations_are_spelt_out_and_more_are_counted(made_up: SimpleNamesp
     )
 
 
-def test_changes_name_what_is_not_alike_and_nothing_else(made_up: SimpleNamespace) -> None:
-    config, other = (made_up.result("mars", arm, [0.8])["config"] for arm in ("k8", "k9"))
-    other |= {"seed": 3, "trials": 5, "recipe": "renamed"}
-    assert changes(config, other) == []
-    other["losses"]["margin"] = "soft"
-    other["sampling"]["draw"] = "clip"
-    other["schedule"]["milestones"] = []
-    assert changes(config, other) == [
+def test_changes_name_what_is_not_alike_and_nothing_else() -> None:
+    config, names = arm().config, {"seed": 3, "trials": 5, "recipe": "renamed"}
+    assert changes(config, arm("k9", **names).config) == []
+    others = {"losses/margin": "soft", "sampling/draw": "clip", "schedule/milestones": []}
+    assert changes(config, arm("k9", **names, **others).config) == [
         "losses.margin soft (not 0.3)",
         "schedule.milestones none (not 70 and 90)",
         "sampling.draw clip (not epoch)",
     ]
-    other = made_up.result("mars", "k8-restricted", [0.8])["config"]
-    assert changes(config, other) == [
+    assert changes(config, arm("k8-restricted").config) == [
         "sampling restricted (not random_interval with max_interval 8, draw epoch, start any)"
     ]

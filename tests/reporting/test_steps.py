@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reporting import made_up
 from reporting.pages import tables_of
 
+from cmmanet.evaluation.comparison import Comparison
+from cmmanet.evaluation.uncertainty import Gain
 from cmmanet.reporting.published import load_published, planned_steps
-from cmmanet.reporting.results import Gain
 from cmmanet.reporting.steps import (
     own_steps,
     published_steps,
@@ -32,13 +33,24 @@ COMPONENTS = [
 def gain(points: float, half_width: float | None) -> Gain:
     """A gain in points."""
     if half_width is None:
-        return {"gain": points / 100, "half_width": None, "degrees": None, "resolved": None}
-    return {
-        "gain": points / 100,
-        "half_width": half_width / 100,
-        "degrees": 10.0,
-        "resolved": abs(points) > half_width,
-    }
+        return Gain(points / 100, None, None, None)
+    return Gain(points / 100, half_width / 100, 10.0, abs(points) > half_width)
+
+
+def with_gains(compared: Comparison, gains: dict[tuple[str, str, str], Gain]) -> Comparison:
+    """Replace gains, by arms and metric."""
+    steps = [
+        step.model_copy(
+            update={
+                "metrics": {
+                    metric: gains.get((step.before, step.after, metric), value)
+                    for metric, value in step.metrics.items()
+                }
+            }
+        )
+        for step in compared.steps
+    ]
+    return compared.model_copy(update={"steps": tuple(steps)})
 
 
 def rows_of(markdown: str) -> dict[tuple[str, str], list[str]]:
@@ -51,7 +63,7 @@ def steps_of(number: str, plan: Any) -> Any:
     return rows_of(published_steps(load_published().tables[number], plan))
 
 
-def test_planned_steps_are_the_papers_and_those_to_the_users_arms(made_up: SimpleNamespace) -> None:
+def test_planned_steps_are_the_papers_and_those_to_the_users_arms() -> None:
     steps = [("cmmanet-restricted", OURS), *COMPONENTS]
     assert planned_steps(made_up.arms, OURS) == steps
     assert planned_steps(["k8", *made_up.arms, "k9"], OURS) == [*steps, (OURS, "k8"), (OURS, "k9")]
@@ -105,9 +117,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("number", PUBLISHED)
-def test_every_published_difference_stands_there_even_where_nothing_was_run(
-    made_up: SimpleNamespace, number: str
-) -> None:
+def test_every_published_difference_stands_there_even_where_nothing_was_run(number: str) -> None:
     report, results = made_up.report(["synthetic"]), made_up.results("synthetic")
     shown = steps_of(number, made_up.plan(report, results))
     assert shown == {
@@ -117,7 +127,7 @@ def test_every_published_difference_stands_there_even_where_nothing_was_run(
     }
 
 
-def test_what_was_measured_stands_beside_it(made_up: SimpleNamespace) -> None:
+def test_what_was_measured_stands_beside_it() -> None:
     arms = [arm for arm in made_up.arms if arm != "single_mam_con"]
     report, results = made_up.report(["mars"], arms), made_up.results("mars", arms=arms)
     comparisons = made_up.comparisons(report, results)
@@ -128,11 +138,7 @@ def test_what_was_measured_stands_beside_it(made_up: SimpleNamespace) -> None:
         ("multi_mam", OURS, "rank1"): gain(0.3, 0.8),
         ("multi_mam", OURS, "map"): gain(0.3, None),
     }
-    for step in comparisons["mars"]["steps"]:
-        for metric in step["metrics"]:
-            known = told.get((step["before"], step["after"], metric))
-            if known is not None:
-                step["metrics"][metric] = known
+    comparisons["mars"] = with_gains(comparisons["mars"], told)
     shown = steps_of("IV", made_up.plan(report, results, comparisons))
     assert shown["`baseline` → `single_mam`", "MARS R1"] == ["+1.5", "+1.2 ± 0.9", "resolved"]
     assert shown["`baseline` → `single_mam`", "MARS R5"] == [
@@ -147,13 +153,13 @@ def test_what_was_measured_stands_beside_it(made_up: SimpleNamespace) -> None:
         assert shown["`single_mam` → `single_mam_con`", metric] == [difference, "not run", "–"]
 
 
-def test_partial_data_are_not_held_against_the_paper(made_up: SimpleNamespace) -> None:
+def test_partial_data_are_not_held_against_the_paper() -> None:
     report = made_up.report(["mars", "ilids-vid"])
     results = {**made_up.results("mars", partial=True), **made_up.results("ilids-vid", 10)}
     comparisons = made_up.comparisons(report, results)
-    for dataset in report["datasets"]:
-        for step in comparisons[dataset]["steps"]:
-            step["metrics"]["rank1"] = gain(-9.0, 1.0)
+    told = {("cmmanet-restricted", OURS, "rank1"): gain(-9.0, 1.0)}
+    for dataset, compared in comparisons.items():
+        comparisons[dataset] = with_gains(compared, told)
     shown = steps_of("III", made_up.plan(report, results, comparisons))
     step = f"`cmmanet-restricted` → `{OURS}`"
     assert shown[step, "MARS R1"] == ["+0.5", "−9.0 ± 1.0", "resolved"]
@@ -210,12 +216,12 @@ def test_gains_have_half_of_their_interval() -> None:
     assert with_half_width(gain(0.0, None)) == "0.0"
 
 
-def test_own_steps_are_those_that_were_run(made_up: SimpleNamespace) -> None:
+def test_own_steps_are_those_that_were_run() -> None:
     arms = ["baseline", OURS, "k8"]
     report, results = made_up.report(["mars"], arms), made_up.results("mars", arms=arms)
     comparisons = made_up.comparisons(report, results)
-    (step,) = comparisons["mars"]["steps"]
-    step["metrics"] |= {"rank1": gain(2.6, 0.5), "map": gain(-0.1, 0.5)}
+    told = {(OURS, "k8", "rank1"): gain(2.6, 0.5), (OURS, "k8", "map"): gain(-0.1, 0.5)}
+    comparisons["mars"] = with_gains(comparisons["mars"], told)
     plan = made_up.plan(report, results, comparisons)
     text = own_steps(plan, "mars", [("baseline", "single_mam"), (OURS, "k8")])
     assert rows_of(text) == {
@@ -226,25 +232,25 @@ def test_own_steps_are_those_that_were_run(made_up: SimpleNamespace) -> None:
     assert own_steps(plan, "mars", []) == ""
 
 
-def told(made_up: SimpleNamespace, dataset: str, trials: int, arms: int = 6) -> str:
+def told(dataset: str, trials: int, arms: int = 6) -> str:
     means = {
-        arm: result["mean"]["cosine.dense"]
+        arm: result.mean["cosine.dense"]
         for (_, arm), result in made_up.results(dataset, trials, made_up.arms[:arms]).items()
     }
     comparison = made_up.comparison(means, [], dataset=dataset, trials=trials)
     return " ".join(sureness(dataset, comparison).split())
 
 
-def test_sureness_over_trials_of_one_split(made_up: SimpleNamespace) -> None:
-    assert told(made_up, "mars", 3) == (
+def test_sureness_over_trials_of_one_split() -> None:
+    assert told("mars", 3) == (
         "How sure on MARS: 1,980 queries are of 625 people; trainings of one arm differ by 0.6 "
         "points of R1 (standard deviation, pooled over arms, 10 degrees of freedom). The intervals "
         "of gains cover other trainings and other people."
     )
 
 
-def test_sureness_over_splits(made_up: SimpleNamespace) -> None:
-    assert told(made_up, "ilids-vid", 10) == (
+def test_sureness_over_splits() -> None:
+    assert told("ilids-vid", 10) == (
         "How sure on iLIDS-VID: 10 splits of the same people overlap, which the intervals of gains "
         "make up for (Nadeau and Bengio's corrected t); trainings of one arm differ by 0.6 points "
         "of R1 (standard deviation, pooled over arms, 45 degrees of freedom)."
@@ -252,13 +258,11 @@ def test_sureness_over_splits(made_up: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize("dataset", ["mars", "ilids-vid"])
-def test_sureness_promises_no_interval_where_there_is_none(
-    made_up: SimpleNamespace, dataset: str
-) -> None:
-    one = told(made_up, dataset, 1)
+def test_sureness_promises_no_interval_where_there_is_none(dataset: str) -> None:
+    one = told(dataset, 1)
     assert one.endswith(
         "there is one trial, so that nobody knows what another training would give."
     )
-    alone = told(made_up, dataset, 4, arms=1)
+    alone = told(dataset, 4, arms=1)
     assert alone.endswith("the spread of trainings is taken from several arms, and there is one.")
     assert "interval" not in one + alone

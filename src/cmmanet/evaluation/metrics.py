@@ -1,29 +1,34 @@
-"""Which numbers a result holds, and under which conventions.
+"""The metrics of a result, and the conventions under which they are measured.
 
-No torch here: the report needs the names alone.
+Neither torch nor pydantic here: reports need the names alone, ranking must run where only torch is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from cmmanet.params import Distance, TestFrames
+if TYPE_CHECKING:
+    from cmmanet.params import Distance, TestFrames
+
+RANKS = {"rank1": 1, "rank5": 5, "rank10": 10, "rank20": 20}
+"""Share of queries with a true match among the first so many of the gallery."""
+
+PRECISIONS = {"map": "ap_trapezoid", "map_step": "ap_step"}
+"""Means of an average precision: its name in `Ranking` and in the tables of queries."""
 
 METRICS = {
-    "rank1": "R1",
-    "rank5": "R5",
-    "rank10": "R10",
-    "rank20": "R20",
+    **{name: f"R{rank}" for name, rank in RANKS.items()},
     "map": "mAP",
     "map_step": "mAP (step)",
 }
-"""Each metric of `Ranking.summary` by its name there, and as a table heads it."""
+"""Every metric of a result, with its heading in tables."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """How tracklets are compared and ranked; `str` gives its name in results and MLflow.
+    """A way to compare and rank tracklets; `str` gives its name in results and MLflow.
 
     >>> str(Scoring("cosine", "dense")), str(Scoring("cosine", "dense", reranked=True))
     ('cosine.dense', 'cosine.dense.reranked')
@@ -31,9 +36,9 @@ class Scoring:
     Attributes:
         distance: between tracklets' features.
         test_frames: every frame, or the first of each of N chunks.
-        without_queries: the queries' own rows are taken out of the gallery, as some public loaders
-            do. The official protocol of MARS leaves them in, right answers to other queries.
-        reranked: by k-reciprocal re-ranking, which looks at the whole test set at once.
+        without_queries: the queries' own rows are removed from the gallery, as some public loaders
+            do. The official protocol of MARS keeps them as true matches of other queries.
+        reranked: by k-reciprocal re-ranking, which uses the whole test set at once.
     """
 
     distance: Distance
@@ -46,7 +51,7 @@ class Scoring:
         return ".".join([self.distance, self.test_frames, *marks])
 
     def variations(self) -> Iterator[Scoring]:
-        """Every scoring that differs from this one in one thing."""
+        """Yield every scoring that differs from this one in one convention."""
         yield replace(self, test_frames="dense" if self.test_frames != "dense" else "chunk_first")
         yield replace(self, distance="cosine" if self.distance != "cosine" else "euclidean")
         yield replace(self, without_queries=not self.without_queries)

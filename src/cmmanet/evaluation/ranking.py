@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from cmmanet.evaluation.metrics import PRECISIONS, RANKS
 from cmmanet.evaluation.prepare import check_rows, prepare
 
 JUNK = -1
@@ -52,16 +53,16 @@ class Ranking:
     first_right_rank: Tensor
 
     def summary(self) -> dict[str, float | int]:
-        """Give rank1, rank5, rank10, rank20, map (trapezoid), map_step, queries and valid.
+        """Return every metric of `METRICS`, and the counts `queries` and `valid`.
 
-        Rates are fractions in [0, 1]. They come from `first_right_rank`, so that rank20 is there
-        and correct whatever `max_rank` was.
+        Metrics are fractions in [0, 1]. Rates come from `first_right_rank`, so rank20 is correct
+        for any `max_rank`.
         """
         first = self.first_right_rank[self.valid]
+        aps = {name: getattr(self, column)[self.valid] for name, column in PRECISIONS.items()}
         return {
-            **{f"rank{k}": (first <= k).double().mean().item() for k in (1, 5, 10, 20)},
-            "map": self.ap_trapezoid[self.valid].mean().item(),
-            "map_step": self.ap_step[self.valid].mean().item(),
+            **{name: (first <= rank).double().mean().item() for name, rank in RANKS.items()},
+            **{name: values.mean().item() for name, values in aps.items()},
             "queries": len(self.valid),
             "valid": int(self.valid.sum()),
         }

@@ -1,11 +1,11 @@
-"""Scoring one trial's embeddings under every convention that the field reports."""
+"""Score the embeddings of one run under every convention that the field reports."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -13,15 +13,7 @@ from torch import Tensor
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.ranking import Ranking, rank, rank_distances
 from cmmanet.evaluation.reranking import reranked_distances
-from cmmanet.params import Distance, TestFrames
-
-
-class Reranking(NamedTuple):
-    """Parameters of k-reciprocal re-ranking; `weight` is the share of the plain distance."""
-
-    k1: int
-    k2: int
-    weight: float
+from cmmanet.params import Distance, Rerank, TestFrames
 
 
 def score(
@@ -31,13 +23,13 @@ def score(
     camera: Tensor,
     query: Sequence[int],
     gallery: Sequence[int],
-    reranking: Reranking | None,
+    reranking: Rerank | None,
 ) -> dict[Scoring, Ranking]:
-    """Rank the gallery for every query under each `Scoring` that there is.
+    """Rank the gallery for every query under each `Scoring`.
 
-    Both distances and all test frames, under the official protocol. Where queries stand in the
-    gallery, as in MARS, also without them. With `reranking`, the official protocol re-ranked.
-    What leaves no query with a right answer is left out.
+    Both distances and all test frames, under the official protocol; also without the queries
+    where the gallery contains them, as in MARS, and re-ranked where `reranking` is given. A
+    scoring that leaves no query with a true match is left out.
 
     Args:
         features: by test frames, float [M, D]: rows are tracklets.
@@ -72,8 +64,8 @@ def score(
                 of_query, values[others], **labels(others), distance=distance
             )
         if reranking is not None:
-            scores[replace(plain, reranked=True)] = rank_distances(
-                reranked_distances(of_query, of_gallery, distance=distance, **reranking._asdict()),
-                **labels(gallery),
+            distances = reranked_distances(
+                of_query, of_gallery, distance=distance, **reranking.model_dump()
             )
+            scores[replace(plain, reranked=True)] = rank_distances(distances, **labels(gallery))
     return {scoring: ranking for scoring, ranking in scores.items() if ranking.valid.any()}

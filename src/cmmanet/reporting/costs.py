@@ -1,55 +1,44 @@
-"""What each arm costs: counted on the network, and measured in the run that gave its numbers."""
+"""Cost of each arm: counted on the network, and measured in the runs behind its numbers."""
 
 from collections.abc import Mapping, Sequence
 
-from cmmanet.reporting.cells import DASH, by_arm, names, paragraph, table
-from cmmanet.reporting.results import ArmResult, Environment, TrialCost
+from cmmanet.evaluation.records import ArmResult, Cost, Environment
+from cmmanet.reporting.markdown import DASH, by_arm, paragraph, table
 
 
 def costs(arms: Mapping[str, ArmResult]) -> list[str]:
-    """One row an arm, over all its trials; arms of older results, which recorded none, are named.
+    """Return the table of costs: one row per arm, over all its runs.
 
-    Times are those of the stages as they ran: decoding, warm-up and whatever else the machine was
-    doing are in them.
+    Times are those of the stages as they ran, with decoding, warm-up and other load on the machine.
     """
-    recorded = {arm: [t["cost"] for t in arms[arm]["trials"] if "cost" in t] for arm in arms}
-    known = {arm: trials for arm, trials in recorded.items() if trials}
-    lost = [arm for arm in arms if arm not in known]
-    parts = ["### What it costs"]
-    if known:
-        header = ["arm", "parameters", "multiply-adds a frame"]
-        for stage in ("training", "embedding"):
-            header += [f"{stage}, frames/s", f"{stage}, peak memory", f"{stage}, time"]
-        rows = [[f"`{arm}`", *_cells(trials)] for arm, trials in known.items()]
-        parts.append(table(header, rows, texts=1))
-        how = _measured_how([arms[arm] for arm in known])
-        parts.append(paragraph(f"{how} {_noise(arms, known)}"))
-    if lost:
-        of = f" of {names(lost)}" if known else ""
-        parts.append(paragraph(f"What training and embedding{of} took was not recorded."))
-    return parts
+    header = ["arm", "parameters", "multiply-adds a frame"]
+    for stage in ("training", "embedding"):
+        header += [f"{stage}, frames/s", f"{stage}, peak memory", f"{stage}, time"]
+    runs = {arm: [run.cost for run in result.trials] for arm, result in arms.items()}
+    rows = [[f"`{arm}`", *_cells(each)] for arm, each in runs.items()]
+    how = f"{_measured_how(list(arms.values()))} {_noise(arms, runs)}"
+    return ["### What it costs", table(header, rows, texts=1), paragraph(how)]
 
 
-def _cells(trials: Sequence[TrialCost]) -> list[str]:
-    parameters, multiply_adds = trials[0]["parameters"], trials[0]["multiply_adds"]
-    trained = sum(trial["train_seconds"] for trial in trials)
-    embedded = sum(trial["embed_seconds"] for trial in trials)
+def _cells(runs: Sequence[Cost]) -> list[str]:
+    trained = sum(run.train_seconds for run in runs)
+    embedded = sum(run.embed_seconds for run in runs)
     return [
-        f"{parameters / 1e6:.1f} M",
+        f"{runs[0].parameters / 1e6:.1f} M",
         # `#` keeps the last zeros of 0.300.
-        f"{multiply_adds / 1e9:#.3g}".rstrip(".") + " G",
-        _rate(sum(trial["train_frames"] for trial in trials), trained),
-        _bytes(max(trial["train_peak_memory"] for trial in trials)),
+        f"{runs[0].multiply_adds / 1e9:#.3g}".rstrip(".") + " G",
+        _rate(sum(run.train_frames for run in runs), trained),
+        _bytes(max(run.train_peak_memory for run in runs)),
         _duration(trained),
-        _rate(sum(trial["embed_frames"] for trial in trials), embedded),
-        _bytes(max(trial["embed_peak_memory"] for trial in trials)),
+        _rate(sum(run.embed_frames for run in runs), embedded),
+        _bytes(max(run.embed_peak_memory for run in runs)),
         _duration(embedded),
     ]
 
 
 def _measured_how(arms: Sequence[ArmResult]) -> str:
-    trained = by_arm({result["arm"]: _machine(result["environment"]) for result in arms})
-    embedded = by_arm({result["arm"]: _machine(result["embedding"]) for result in arms})
+    trained = by_arm({result.arm: _machine(result.environment) for result in arms})
+    embedded = by_arm({result.arm: _machine(result.embedding) for result in arms})
     machines = f"Trained on {trained}"
     if embedded != trained:
         machines += f", embedded on {embedded}"
@@ -63,15 +52,15 @@ def _measured_how(arms: Sequence[ArmResult]) -> str:
     )
 
 
-def _noise(arms: Mapping[str, ArmResult], known: Mapping[str, Sequence[TrialCost]]) -> str:
-    """By how much arms differ in embedding that do the same work there; empty where none do."""
+def _noise(arms: Mapping[str, ArmResult], runs: Mapping[str, Sequence[Cost]]) -> str:
+    """Compare the embedding rates of arms that do the same work; empty where none do."""
     alike: dict[tuple[int, int, str], list[tuple[float, str]]] = {}
-    for arm, trials in known.items():
-        frames = sum(trial["embed_frames"] for trial in trials)
-        seconds = sum(trial["embed_seconds"] for trial in trials)
+    for arm, each in runs.items():
+        frames = sum(run.embed_frames for run in each)
+        seconds = sum(run.embed_seconds for run in each)
         if frames and seconds:
-            work = trials[0]["parameters"], trials[0]["multiply_adds"]
-            same = *work, _machine(arms[arm]["embedding"])
+            work = each[0].parameters, each[0].multiply_adds
+            same = *work, _machine(arms[arm].embedding)
             alike.setdefault(same, []).append((frames / seconds, arm))
     if not alike:
         return ""
@@ -87,7 +76,7 @@ def _noise(arms: Mapping[str, ArmResult], known: Mapping[str, Sequence[TrialCost
 
 
 def _machine(used: Environment) -> str:
-    return f"{used['device']}, {used['precision']}"
+    return f"{used.device}, {used.precision}"
 
 
 def _rate(frames: int, seconds: float) -> str:
@@ -99,7 +88,7 @@ def _bytes(count: int) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Seconds as people say them.
+    """Format seconds with the unit that suits them.
 
     >>> _duration(38.04), _duration(5400), _duration(200_000)
     ('38 s', '1.5 h', '55.6 h')

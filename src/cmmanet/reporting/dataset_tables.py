@@ -1,12 +1,12 @@
-"""Every measured number of one dataset, published counterpart or not."""
+"""Every measured number of one dataset, with or without a published counterpart."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.evaluation.metrics import METRICS, Scoring
-from cmmanet.reporting.cells import DASH, measured, paragraph, percent, table
-from cmmanet.reporting.claims import claims_section
+from cmmanet.evaluation.records import ArmResult
+from cmmanet.reporting.claims_table import claims_section
 from cmmanet.reporting.conditions import (
     conditions,
     in_words,
@@ -16,15 +16,16 @@ from cmmanet.reporting.conditions import (
 )
 from cmmanet.reporting.costs import costs
 from cmmanet.reporting.illustrations import illustrations
+from cmmanet.reporting.inputs import ReportInputs, is_partial, title
+from cmmanet.reporting.markdown import DASH, measured, paragraph, percent, table
 from cmmanet.reporting.paper_tables import PARTIAL
 from cmmanet.reporting.published import Paper, own_arms, steps_to_own
-from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.steps import own_steps, sureness
-from cmmanet.reporting.warned import warned
+from cmmanet.reporting.training_warnings import list_warnings
 
 
-def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
-    """All arms on one dataset: every metric, how sure, other conventions, each trial."""
+def dataset_section(dataset: str, plan: ReportInputs, paper: Paper) -> str:
+    """Return the section of a dataset: every metric, uncertainty, other scorings, each run."""
     arms = plan.results[dataset]
     published = paper.tables_on(dataset)
     names = paper.tables["III"].arms | paper.tables["IV"].arms
@@ -34,12 +35,14 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
     if is_partial(arms.values()):
         parts.append(paragraph(f"**Partial data:** {PARTIAL}"))
     parts += not_the_papers(arms)
-    parts += warned(arms)
+    parts += list_warnings(arms)
     if published:
         # The steps between arms are judged under the paper's own tables.
         parts += _comparison("All arms", dataset, arms, names, (), plan)
     else:
         parts += _comparisons(dataset, plan, paper)
+    parts.append("### Conditions")
+    parts.append(conditions(list(arms.values()), plan.scoring))
     parts += _intervals(dataset, plan)
     parts += illustrations(dataset, plan.figures[dataset])
     parts.append(claims_section(plan.claims[dataset]))
@@ -49,8 +52,8 @@ def dataset_section(dataset: str, plan: Planned, paper: Paper) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _comparisons(dataset: str, plan: Planned, paper: Paper) -> list[str]:
-    """The paper's two questions, which component and which sampling, on another dataset."""
+def _comparisons(dataset: str, plan: ReportInputs, paper: Paper) -> list[str]:
+    """Return the paper's two comparisons, of components and of sampling, on another dataset."""
     arms, own = plan.results[dataset], own_arms(plan.arms)
     components, sampling = paper.tables["IV"], paper.tables["III"]
     compared = {arm: arms[arm] for arm in [*components.arms, *own] if arm in arms}
@@ -68,7 +71,7 @@ def _comparison(
     arms: Mapping[str, ArmResult],
     names: Mapping[str, str],
     steps: Iterable[tuple[str, str]],
-    plan: Planned,
+    plan: ReportInputs,
 ) -> list[str]:
     if not arms:
         return []
@@ -77,18 +80,17 @@ def _comparison(
         f"### {heading}",
         _metrics(arms, names, plan),
         *([judged, sureness(dataset, plan.comparisons[dataset])] if judged else []),
-        conditions(list(arms.values()), plan.scoring, with_map=True),
     ]
 
 
-def _metrics(arms: Mapping[str, ArmResult], names: Mapping[str, str], plan: Planned) -> str:
-    """Every metric of the arms, the headline's re-ranked as well."""
+def _metrics(arms: Mapping[str, ArmResult], names: Mapping[str, str], plan: ReportInputs) -> str:
+    """Return every metric of the arms, the headline's re-ranked as well."""
     reranked = replace(plan.scoring, reranked=True)
     rows = []
     for arm, result in arms.items():
         name = names.get(arm, DASH)
         rows.append([f"`{arm}`", name, *_values(result, plan.scoring)])
-        if arm == plan.headline and str(reranked) in result["mean"]:
+        if arm == plan.headline and str(reranked) in result.mean:
             rows.append([f"`{arm}`, re-ranked", DASH, *_values(result, reranked)])
     return table(["arm", "the paper's name", *METRICS.values()], rows, texts=2)
 
@@ -97,17 +99,17 @@ def _values(result: ArmResult, scoring: Scoring) -> list[str]:
     return [measured(result, scoring, metric) for metric in METRICS]
 
 
-def _intervals(dataset: str, plan: Planned) -> list[str]:
-    """How far other people of the same kind could move each number."""
+def _intervals(dataset: str, plan: ReportInputs) -> list[str]:
+    """Return the uncertainty of each number over identities."""
     comparison = plan.comparisons[dataset]
-    intervals = comparison["intervals"]
+    intervals = comparison.intervals
     if not intervals:
         return []
     shown = ("rank1", "rank5", "map")
     rows = [
         [f"`{arm}`"]
         + [
-            f"{percent(result['mean'][str(plan.scoring)][metric])} "
+            f"{percent(result.mean[str(plan.scoring)][metric])} "
             f"({percent(intervals[arm][metric][0])} to {percent(intervals[arm][metric][1])})"
             for metric in shown
         ]
@@ -117,7 +119,7 @@ def _intervals(dataset: str, plan: Planned) -> list[str]:
         "### With other people",
         table(["arm", *(METRICS[metric] for metric in shown)], rows, texts=1),
         paragraph(
-            f"95 % bootstrap intervals over the {comparison['people']:,} people of the queries, "
+            f"95 % bootstrap intervals over the {comparison.people:,} people of the queries, "
             "each drawn with all their queries; trainings and gallery stay as they are. Arms share "
             "the people, so that their differences are surer than these intervals suggest."
         ),
@@ -125,9 +127,9 @@ def _intervals(dataset: str, plan: Planned) -> list[str]:
 
 
 def _otherwise(arms: Mapping[str, ArmResult], headline: Scoring) -> list[str]:
-    """The same networks under the conventions that differ from the headline's in one thing."""
+    """Return the same networks under each scoring that differs from the headline's in one thing."""
     # Which there are depends on the protocol and on whether anything was re-ranked: alike in all.
-    held = next(iter(arms.values()))["mean"]
+    held = next(iter(arms.values())).mean
     scorings = [headline, *(other for other in headline.variations() if str(other) in held)]
     parts = ["### The same networks, scored otherwise"]
     for metric in ("rank1", "map"):
@@ -151,7 +153,7 @@ def _difference(headline: Scoring, other: Scoring) -> str:
 
 
 def _trials(arms: Mapping[str, ArmResult], scoring: Scoring) -> list[str]:
-    numbers = sorted({trial["trial"] for result in arms.values() for trial in result["trials"]})
+    numbers = sorted({run.trial for result in arms.values() for run in result.trials})
     if len(numbers) < 2:
         return []
     name = trial_name(next(iter(arms.values())))
@@ -159,8 +161,8 @@ def _trials(arms: Mapping[str, ArmResult], scoring: Scoring) -> list[str]:
     for metric in ("rank1", "map"):
         rows = []
         for arm, result in arms.items():
-            of = {t["trial"]: t["metrics"][str(scoring)][metric] for t in result["trials"]}
-            cells = [percent(of[number]) if number in of else DASH for number in numbers]
+            values = {run.trial: run.metrics[str(scoring)][metric] for run in result.trials}
+            cells = [percent(values.get(number)) for number in numbers]
             rows.append([f"`{arm}`", *cells])
         header = [METRICS[metric], *(f"{name} {number}" for number in numbers)]
         parts.append(table(header, rows, texts=1))

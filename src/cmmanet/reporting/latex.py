@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from markdown_it.token import Token
 
-from cmmanet.reporting.parsed import Cell, Table
+from cmmanet.reporting.markdown_tables import Cell, Table
 
 # What a character is in LaTeX, where it is not itself.
 _SIGNS = {

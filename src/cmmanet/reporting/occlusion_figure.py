@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cmmanet.evaluation.metrics import METRICS
-from cmmanet.evaluation.occlusion import MEASURED
+from cmmanet.evaluation.robustness import MEASURED
 from cmmanet.reporting.colours import styles
 
 # Inches; of the text, points.

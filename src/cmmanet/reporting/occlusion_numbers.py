@@ -1,4 +1,4 @@
-"""The numbers of the occlusion study, as JSON holds them."""
+"""The numbers of the occlusion study as JSON."""
 
 from __future__ import annotations
 
@@ -7,20 +7,30 @@ from typing import Any
 
 from cmmanet.evaluation.comparison import DRAWS, SEED
 from cmmanet.evaluation.metrics import Scoring
-from cmmanet.evaluation.occlusion import Judged, Robustness
+from cmmanet.evaluation.records import OcclusionResult
+from cmmanet.evaluation.robustness import Quantity, Robustness
+from cmmanet.params import OcclusionPlan
 
 
 def numbers(
-    plan: Mapping[str, Any], results: Mapping[tuple[float, str], Any], found: Robustness
+    plan: OcclusionPlan,
+    results: Mapping[tuple[float, str], OcclusionResult],
+    found: Robustness,
 ) -> dict[str, Any]:
-    """What reports/occlusion.json holds, all fractions; the page and the figure are made of it."""
-    first = plan["arms"][0]
+    """Return the content of reports/occlusion.json, all fractions, for the page and the figure.
+
+    Raises:
+        ValueError: the plan has no rendered data.
+    """
+    if plan.render is None:
+        raise ValueError("add `synthetic` to `datasets` of params.yaml: only it can be occluded")
     return {
         "dataset": "synthetic",
-        "scoring": str(Scoring(plan["distance"], plan["test_frames"])),
-        "trained_at": plan["render"]["occlusion"],
+        "scoring": str(Scoring(plan.distance, plan.test_frames)),
+        "trained_at": plan.render.occlusion,
         "levels": [
-            {"level": level, **_measured_share(results[level, first])} for level in plan["levels"]
+            {"level": level, **_measured_share(results[level, plan.arms[0]])}
+            for level in plan.levels
         ],
         "queries": found.queries,
         "people": found.people,
@@ -35,7 +45,7 @@ def numbers(
                 "kept": {m: _of_arm(judged, arm) for m, judged in found.kept.items()},
                 "overall": {m: _of_arm(judged, arm) for m, judged in found.overall.items()},
             }
-            for arm in plan["arms"]
+            for arm in plan.arms
         },
         "training": {
             "kept": {metric: _spread(judged) for metric, judged in found.kept.items()},
@@ -44,21 +54,21 @@ def numbers(
     }
 
 
-def _of_arm(judged: Judged, arm: str) -> dict[str, Any] | None:
-    """A judged quantity of an arm; None where it is not defined."""
+def _of_arm(judged: Quantity, arm: str) -> dict[str, Any] | None:
+    """Return a quantity of an arm with its gain over the baseline; None where it is undefined."""
     if arm not in judged.arms:
         return None
     gain = judged.over_baseline.get(arm)
-    told = None if gain is None else gain._asdict()
-    return {**judged.arms[arm]._asdict(), "over_baseline": told}
+    over_baseline = None if gain is None else gain._asdict()
+    return {**judged.arms[arm]._asdict(), "over_baseline": over_baseline}
 
 
-def _spread(judged: Judged) -> dict[str, float | None]:
+def _spread(judged: Quantity) -> dict[str, float | None]:
     variance = judged.training
     std = variance.value**0.5 if variance.degrees else None
     return {"std": std, "degrees": variance.degrees}
 
 
-def _measured_share(result: Mapping[str, Any]) -> dict[str, Any]:
-    frames, occluded = result["frames"], result["occluded"]
+def _measured_share(result: OcclusionResult) -> dict[str, Any]:
+    frames, occluded = result.frames, result.occluded
     return {"frames": frames, "occluded": occluded, "measured": occluded / frames}

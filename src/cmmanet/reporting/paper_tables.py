@@ -1,13 +1,13 @@
-"""Tables I–V: every published row, and under the paper's own rows what was measured here."""
+"""Tables I–V: every published row, and the measured rows under the paper's own."""
 
 from dataclasses import replace
 
 from cmmanet.evaluation.metrics import METRICS, Scoring
+from cmmanet.evaluation.records import ArmResult
 from cmmanet.params import PAPER_SAMPLER
-from cmmanet.reporting.cells import DASH, against, escape, measured, paragraph, table
-from cmmanet.reporting.conditions import conditions
+from cmmanet.reporting.inputs import ReportInputs, is_partial, title
+from cmmanet.reporting.markdown import DASH, against, escape, measured, paragraph, table
 from cmmanet.reporting.published import HEADLINE, Paper, Row, Table, own_arms, steps_to_own
-from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark
 from cmmanet.reporting.steps import own_steps, published_steps, sureness
 
@@ -17,8 +17,8 @@ PARTIAL = (
 )
 
 
-def paper_table(published: Table, plan: Planned, paper: Paper) -> str:
-    """One table of the paper with the measured rows, and what those depend on."""
+def paper_table(published: Table, plan: ReportInputs, paper: Paper) -> str:
+    """Return one table of the paper with the measured rows and their notes."""
     own = own_arms(plan.arms) if _has_components(published) else []
     parts = [
         f"## Table {published.number}. {published.title}",
@@ -56,7 +56,7 @@ def _header(published: Table) -> list[str]:
     return ["method", "source", *map("".join, zip(prefixes, metrics, strict=True))]
 
 
-def _rows(published: Table, plan: Planned, own: list[str]) -> list[list[str]]:
+def _rows(published: Table, plan: ReportInputs, own: list[str]) -> list[list[str]]:
     rows = []
     for row in published.rows:
         cells = [DASH if value is None else f"{value:.1f}" for value in row.values]
@@ -83,11 +83,11 @@ def _names(row: Row) -> tuple[str, str]:
     return method, f"[{row.reference.number}] {row.reference.short}"
 
 
-def _reranked_row(published: Table, plan: Planned, arm: str) -> list[list[str]]:
-    """The arm re-ranked, where the data were run so: in tables that compare methods."""
+def _reranked_row(published: Table, plan: ReportInputs, arm: str) -> list[list[str]]:
+    """Return the arm's re-ranked row, in tables that compare methods."""
     reranked = replace(plan.scoring, reranked=True)
     ran = [plan.results[d][arm] for d in published.datasets if arm in plan.results.get(d, {})]
-    if not any(str(reranked) in result["mean"] for result in ran):
+    if not any(str(reranked) in result.mean for result in ran):
         return []
     nothing = (None,) * len(published.columns)
     name, source, *cells = _measured_row(published, plan, arm, reranked, nothing)
@@ -95,7 +95,11 @@ def _reranked_row(published: Table, plan: Planned, arm: str) -> list[list[str]]:
 
 
 def _measured_row(
-    published: Table, plan: Planned, arm: str, scoring: Scoring, values: tuple[float | None, ...]
+    published: Table,
+    plan: ReportInputs,
+    arm: str,
+    scoring: Scoring,
+    values: tuple[float | None, ...],
 ) -> list[str]:
     cells = []
     for column, value in zip(published.columns, values, strict=True):
@@ -105,14 +109,14 @@ def _measured_row(
         elif value is None:
             cells.append(measured(result, scoring, column.metric))
         else:
-            intervals = plan.comparisons[column.dataset]["intervals"]
+            intervals = plan.comparisons[column.dataset].intervals
             interval = intervals.get(arm, {}).get(column.metric)
             cells.append(against(result, scoring, column.metric, value, interval))
     return [f"`{arm}`", f"measured{_labels(published, plan, arm)}", *cells]
 
 
-def _labels(published: Table, plan: Planned, arm: str) -> str:
-    """What sets these numbers apart from a full run with the paper's settings."""
+def _labels(published: Table, plan: ReportInputs, arm: str) -> str:
+    """Label numbers that do not come from a full run with the paper's settings."""
     labels = []
     for dataset in published.datasets:
         result = plan.results.get(dataset, {}).get(arm)
@@ -123,21 +127,21 @@ def _labels(published: Table, plan: Planned, arm: str) -> str:
 
 
 def _marks(result: ArmResult) -> list[str]:
-    marks = ["partial data" if result["partial"] else "", deviation_mark(result)]
+    marks = ["partial data" if result.partial else "", deviation_mark(result)]
     return [mark for mark in marks if mark]
 
 
-def _notes(published: Table, plan: Planned, dataset: str, own: list[str]) -> list[str]:
+def _notes(published: Table, plan: ReportInputs, dataset: str, own: list[str]) -> list[str]:
     reproducing = [plan.headline if arm == HEADLINE else arm for arm in published.arms]
     ran = plan.results[dataset]
     shown = [ran[arm] for arm in dict.fromkeys([*reproducing, *own]) if arm in ran]
     if not shown:
         return [f"None of this table's arms was run on {title(dataset)}."]
-    with_map = any(column.metric == "map" for column in published.columns)
+    name = title(dataset)
     notes = [
         own_steps(plan, dataset, steps_to_own(own, plan.headline)),
         sureness(dataset, plan.comparisons[dataset]) if published.steps else "",
-        conditions(shown, plan.scoring, with_map=with_map),
+        f"For the conditions of the numbers on {name}, see *{name}: every metric*.",
     ]
     if is_partial(shown):
         notes.append(paragraph(f"**Partial data:** {PARTIAL}"))

@@ -1,12 +1,13 @@
-"""How the arms were trained, in the words of params.yaml, and where that is not the paper's."""
+"""The arms' settings, in the words of params.yaml, and where they depart from the paper's."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cmmanet.reporting.cells import by_arm
+from cmmanet.evaluation.records import ArmResult
+from cmmanet.params import ArmPlan
+from cmmanet.reporting.markdown import by_arm
 from cmmanet.reporting.published import Setting, load_published
-from cmmanet.reporting.results import ArmResult
 
 # Shown elsewhere: they name a run, or say how often it was repeated.
 _NAMES = frozenset({"dataset", "arm", "variant", "recipe", "sampler", "seed", "trials"})
@@ -16,22 +17,23 @@ _SPELT_OUT = 2
 
 
 def settings(arms: Sequence[ArmResult]) -> str:
-    """Every key of the arms' configs, so that none can change a number unseen."""
-    flat = {result["arm"]: dict(_leaves(result["config"])) for result in arms}
-    keys = dict.fromkeys(key for config in flat.values() for key in config if key not in _NAMES)
+    """Return every key of the arms' configs, so none can change a number unseen."""
+    flat = {result.arm: _flat(result.config) for result in arms}
     groups: dict[str, list[str]] = {}
-    for key in keys:
+    for key in next(iter(flat.values())):
+        if key in _NAMES:
+            continue
         group, _, name = key.partition(".")
-        value = by_arm({arm: _text(config.get(key)) for arm, config in flat.items()})
+        value = by_arm({arm: _text(config[key]) for arm, config in flat.items()})
         groups.setdefault(group, []).append(f"{name} {value}".strip())
     return "; ".join(f"*{group}* {', '.join(parts)}" for group, parts in groups.items())
 
 
-def changes(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """What `other` has in place of what `config` has, key by key."""
-    before, found = dict(_leaves(config)), []
-    for key, value in _leaves(other):
-        was = before.get(key)
+def changes(config: ArmPlan, other: ArmPlan) -> list[str]:
+    """Return the values of `other` that differ from those of `config`, key by key."""
+    before, found = _flat(config), []
+    for key, value in _flat(other).items():
+        was = before[key]
         if key in _NAMES or value == was:
             continue
         match was, value:
@@ -44,9 +46,9 @@ def changes(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def deviations(config: Mapping[str, Any]) -> list[str]:
-    """The paper's settings that this training did not have, each with the paper's value."""
-    leaves = dict(_leaves(config))
+def deviations(config: ArmPlan) -> list[str]:
+    """Return the settings of the paper that this config departs from, with the paper's value."""
+    leaves = _flat(config)
     found = []
     for setting in load_published().settings:
         values = [leaves[key] for key in setting.keys]
@@ -60,20 +62,19 @@ def deviations(config: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def additions(config: Mapping[str, Any]) -> list[str]:
-    """The options of this training that the paper does not mention."""
-    leaves = dict(_leaves(config))
+def additions(config: ArmPlan) -> list[str]:
+    """Return the options of this config that the paper does not mention."""
+    leaves = _flat(config)
     return [
         f"{option.key} {_text(leaves[option.key])} (not in the paper)"
         for option in load_published().unmentioned
-        # Older results have no such key: the option did not exist.
-        if leaves.get(option.key, option.without) != option.without
+        if leaves[option.key] != option.without
     ]
 
 
 def deviation_mark(result: ArmResult) -> str:
-    """What sets this training apart from the paper's, in short; empty if nothing does."""
-    differing, added = deviations(result["config"]), additions(result["config"])
+    """Summarise how an arm's config differs from the paper's; empty if it does not."""
+    differing, added = deviations(result.config), additions(result.config)
     if not differing and not added:
         return ""
     parts = [*differing, *added]
@@ -84,11 +85,11 @@ def deviation_mark(result: ArmResult) -> str:
             options = "option" if len(added) == 1 else "options"
             paper = "it" if differing else "the paper"
             parts.append(f"{len(added)} {options} that {paper} does not mention")
-    return f"recipe {result['recipe']}: {', '.join(parts)}"
+    return f"recipe {result.recipe}: {', '.join(parts)}"
 
 
 def stated_settings() -> str:
-    """What the paper states, and where."""
+    """Return the settings that the paper states, and where."""
     return "; ".join(
         f"{_keys(setting)} {_stated(setting)} ({setting.stated})"
         for setting in load_published().settings
@@ -96,7 +97,7 @@ def stated_settings() -> str:
 
 
 def unmentioned_options() -> str:
-    """The options that the paper does not mention."""
+    """Return the options that the paper does not mention."""
     return ", ".join(option.key for option in load_published().unmentioned)
 
 
@@ -108,6 +109,10 @@ def _stated(setting: Setting) -> str:
     if setting.product is not None:
         return _text(setting.product)
     return "×".join(map(_text, setting.values))
+
+
+def _flat(config: ArmPlan) -> dict[str, Any]:
+    return dict(_leaves(config.model_dump(mode="json")))
 
 
 def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,11 +1,13 @@
-"""Which differences between arms the trials resolve, beside what the paper says of them."""
+"""Differences between arms: published, measured, and whether the runs resolve them."""
 
 from collections.abc import Iterable
 
+from cmmanet.evaluation.comparison import Comparison
 from cmmanet.evaluation.metrics import METRICS
-from cmmanet.reporting.cells import DASH, paragraph, percent, signed, table
+from cmmanet.evaluation.uncertainty import Gain
+from cmmanet.reporting.inputs import ReportInputs, is_partial, title
+from cmmanet.reporting.markdown import DASH, paragraph, percent, signed, table
 from cmmanet.reporting.published import Column, Table
-from cmmanet.reporting.results import Comparison, Gain, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark
 
 NO_TELLING = (
@@ -14,8 +16,8 @@ NO_TELLING = (
 )
 
 
-def published_steps(published: Table, plan: Planned) -> str:
-    """Every difference that a table of the paper lets one take, published and measured."""
+def published_steps(published: Table, plan: ReportInputs) -> str:
+    """Return every difference that a table of the paper supports, published and measured."""
     rows = [
         [
             f"`{before}` → `{after}`",
@@ -32,14 +34,14 @@ def published_steps(published: Table, plan: Planned) -> str:
 
 
 def published_difference(published: Table, before: str, after: str, place: int) -> float | None:
-    """What a step gains in a column of the paper, in points; None where a number is missing."""
+    """Return a step's gain in a column of the paper, in points; None where a number is missing."""
     values = {row.arm: row.values[place] for row in published.rows if row.arm is not None}
     low, high = values[before], values[after]
     return None if low is None or high is None else high - low
 
 
-def own_steps(plan: Planned, dataset: str, steps: Iterable[tuple[str, str]]) -> str:
-    """The same for steps that the paper has no number of; empty if none was run."""
+def own_steps(plan: ReportInputs, dataset: str, steps: Iterable[tuple[str, str]]) -> str:
+    """Return a table of steps without published numbers; empty if none was run."""
     rows = []
     for before, after in steps:
         for metric in ("rank1", "map"):
@@ -53,39 +55,39 @@ def own_steps(plan: Planned, dataset: str, steps: Iterable[tuple[str, str]]) -> 
 
 
 def with_half_width(gain: Gain) -> str:
-    """A gain in points with half of its interval, where that is known."""
-    points = signed(100 * gain["gain"])
-    return points if gain["half_width"] is None else f"{points} ± {percent(gain['half_width'])}"
+    """Return a gain in points with half of its interval, where that is known."""
+    points = signed(100 * gain.gain)
+    return points if gain.half_width is None else f"{points} ± {percent(gain.half_width)}"
 
 
 def verdict(gain: Gain, published: float | None = None) -> str:
-    """Whether the data resolve a gain, and whether they contradict the published one."""
-    if gain["half_width"] is None or gain["resolved"] is None:
+    """Return whether the data resolve a gain, and whether they contradict the published one."""
+    if gain.half_width is None:
         return "no telling"
-    words = "resolved" if gain["resolved"] else "not resolved"
+    words = "resolved" if gain.resolved else "not resolved"
     if published is not None:
-        if gain["resolved"] and gain["gain"] * published < 0:
+        if gain.resolved and gain.gain * published < 0:
             words += ", the other way"
-        elif abs(100 * gain["gain"] - published) > 100 * gain["half_width"]:
+        elif abs(100 * gain.gain - published) > 100 * gain.half_width:
             words += "; the paper's lies outside"
     return words
 
 
 def sureness(dataset: str, comparison: Comparison) -> str:
-    """What the intervals of a dataset's steps rest on."""
-    spread, trials = comparison["training"]["rank1"], comparison["trials"]
-    asked = f"{comparison['queries']:,} queries are of {comparison['people']:,} people"
+    """Describe the basis of the intervals of a dataset's steps."""
+    spread, trials = comparison.training["rank1"], comparison.trials
+    asked = f"{comparison.queries:,} queries are of {comparison.people:,} people"
     known = (
-        f"trainings of one arm differ by {percent(spread['std'])} points of R1 (standard "
-        f"deviation, pooled over arms, {spread['degrees']} degrees of freedom)"
+        f"trainings of one arm differ by {percent(spread.std)} points of R1 (standard "
+        f"deviation, pooled over arms, {spread.degrees} degrees of freedom)"
     )
     if trials == 1:
         words = (
             f"{asked}; there is one trial, so that nobody knows what another training would give"
         )
-    elif spread["std"] is None:
+    elif spread.std is None:
         words = f"{asked}; the spread of trainings is taken from several arms, and there is one"
-    elif comparison["test_to_train"] is not None:
+    elif comparison.test_to_train is not None:
         words = (
             f"{trials} splits of the same people overlap, which the intervals of gains make up for "
             f"(Nadeau and Bengio's corrected t); {known}"
@@ -96,7 +98,7 @@ def sureness(dataset: str, comparison: Comparison) -> str:
 
 
 def _measured(
-    plan: Planned, column: Column, before: str, after: str, difference: float
+    plan: ReportInputs, column: Column, before: str, after: str, difference: float
 ) -> tuple[str, str]:
     gain = plan.gain(column.dataset, before, after, column.metric)
     if gain is None:

@@ -1,4 +1,4 @@
-"""What the page comes to, in its first lines: a few bullets for each dataset that was run."""
+"""Summary of the page: a few bullets for each dataset that was run."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from cmmanet.evaluation.comparison import Comparison
 from cmmanet.evaluation.metrics import METRICS
 from cmmanet.params import PAPER_SAMPLER
-from cmmanet.reporting.cells import bullets, measured, percent
+from cmmanet.reporting.inputs import ReportInputs, is_partial, title
+from cmmanet.reporting.markdown import bullets, measured, percent
 from cmmanet.reporting.published import HEADLINE, Paper
-from cmmanet.reporting.results import Comparison, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark
 
 _METRICS = ("rank1", "map")
 
 
-def summary(plan: Planned, paper: Paper) -> str:
-    """Of each dataset the headline's numbers, how many gains are resolved, and the claims."""
+def summary(plan: ReportInputs, paper: Paper) -> str:
+    """Return the headline's numbers, the resolved gains and the claims of each dataset."""
     return bullets(
         f"**{title(dataset)}**, {words}"
         for dataset in plan.results
@@ -29,24 +30,24 @@ def summary(plan: Planned, paper: Paper) -> str:
     )
 
 
-def _numbers(dataset: str, plan: Planned, paper: Paper) -> str:
+def _numbers(dataset: str, plan: ReportInputs, paper: Paper) -> str:
     result = plan.results[dataset][plan.headline]
-    intervals = plan.comparisons[dataset]["intervals"].get(plan.headline, {})
-    told = []
+    intervals = plan.comparisons[dataset].intervals.get(plan.headline, {})
+    shown = []
     for metric in _METRICS:
         words = f"{METRICS[metric]} {measured(result, plan.scoring, metric)}"
         if metric in intervals:
             low, high = map(percent, intervals[metric])
             words += f" (95 % over people: {low} to {high})"
         value = _published(dataset, metric, plan, paper)
-        told.append(words if value is None else f"{words}, published {value:.1f}")
-    trials = len(result["trials"])
+        shown.append(words if value is None else f"{words}, published {value:.1f}")
+    trials = len(result.trials)
     over = "1 trial" if trials == 1 else f"{trials} trials"
-    return f"`{plan.headline}`: {'; '.join(told)}; {over}."
+    return f"`{plan.headline}`: {'; '.join(shown)}; {over}."
 
 
-def _published(dataset: str, metric: str, plan: Planned, paper: Paper) -> float | None:
-    """The paper's headline; None where it has none, or the measured one is not to be compared."""
+def _published(dataset: str, metric: str, plan: ReportInputs, paper: Paper) -> float | None:
+    """Return the published headline; None where there is none, or the two do not compare."""
     result = plan.results[dataset][plan.headline]
     if is_partial([result]) or plan.sampler != PAPER_SAMPLER or deviation_mark(result):
         return None
@@ -59,24 +60,24 @@ def _published(dataset: str, metric: str, plan: Planned, paper: Paper) -> float 
 
 
 def _gains(comparison: Comparison) -> list[str]:
-    gains = [step["metrics"][metric] for step in comparison["steps"] for metric in _METRICS]
+    gains = [step.metrics[metric] for step in comparison.steps for metric in _METRICS]
     if not gains:
         return []
     ups, downs = (
-        sum(gain["resolved"] is True and (gain["gain"] > 0) == up for gain in gains)
+        sum(gain.resolved is True and (gain.gain > 0) == up for gain in gains)
         for up in (True, False)
     )
     resolved = f"{ups + downs} are resolved, {ups} up and {downs} down"
     words = f"of {len(gains)} differences from arm to arm, in R1 and in mAP, "
     words += resolved if ups + downs else "none is resolved"
-    untold = sum(gain["resolved"] is None for gain in gains)
-    if untold:
-        words += f"; of {untold} nothing can be told from so few trials"
+    unknown = sum(gain.resolved is None for gain in gains)
+    if unknown:
+        words += f"; of {unknown} nothing can be told from so few trials"
     return [f"{words}."]
 
 
 def _claims(claims: Mapping[str, Any]) -> list[str]:
-    """How the comparisons with the paper's claims ended, nothing hidden behind those that hold."""
+    """Count the comparisons with the paper's claims by their verdict."""
     every = claims["claims"]
     known = [claim for claim in every if not claim["verdict"].startswith("not measured")]
     if not every:

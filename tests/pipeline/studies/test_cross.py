@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 
 from cmmanet.evaluation.metrics import METRICS
+from cmmanet.evaluation.records import CrossResult, EvaluateResult
+from cmmanet.params import CrossPlan
 from pipeline import embed, evaluate
 from pipeline.parts import workspace
+from pipeline.parts.results import read_result
+from pipeline.parts.trained import TrainedRun
 from pipeline.studies import cross, cross_table
 
 ARMS = ("multi_mam", "cmmanet-random_interval")
@@ -18,16 +22,17 @@ ARMS = ("multi_mam", "cmmanet-random_interval")
 Draw = Callable[[str, str, Sequence[int]], None]
 
 
-def result_of(dataset: str, arm: str) -> dict[str, Any]:
-    """What evaluation says of an arm on its own dataset."""
+def result_of(dataset: str, arm: str) -> EvaluateResult:
+    """Embed and evaluate an arm on its own dataset."""
     embed.main(dataset, arm)
     evaluate.main(dataset, arm)
-    return dict(workspace.read_json(workspace.result_file(dataset, arm), "evaluate"))
+    return read_result(dataset, arm)
 
 
-def crossed(source: str, arm: str, target: str) -> dict[str, Any]:
+def crossed(source: str, arm: str, target: str) -> CrossResult:
     cross.main(source, arm, target)
-    return dict(workspace.read_json(workspace.cross_file(source, target, arm), "cross"))
+    path = workspace.cross_file(source, target, arm)
+    return workspace.read_record(CrossResult, path, "studies/cross/dvc.yaml")
 
 
 def test_each_trial_is_tested_as_a_network_of_the_target_is(
@@ -38,15 +43,15 @@ def test_each_trial_is_tested_as_a_network_of_the_target_is(
         draw_runs(dataset, "multi_mam", [0, 1])
     own = result_of("mars", "multi_mam")
     result = crossed("ilids-vid", "multi_mam", "mars")
-    assert [trial["trial"] for trial in result["trials"]] == [0, 1]
-    for trial, expected in zip(result["trials"], own["trials"], strict=True):
-        assert trial["metrics"] == expected["metrics"]
-    assert (result["mean"], result["std"]) == (own["mean"], own["std"])
-    assert (result["source"], result["target"], result["arm"]) == ("ilids-vid", "mars", "multi_mam")
-    assert result["protocol"] == own["protocol"] and result["splits"] == 1
-    assert result["partial"] is result["source_partial"] is True
-    assert result["config"]["dataset"] == "ilids-vid"
-    assert result["embedding"]["device"] == own["embedding"]["device"]
+    assert [run.trial for run in result.trials] == [0, 1]
+    for run, expected in zip(result.trials, own.trials, strict=True):
+        assert run.metrics == expected.metrics and run.split is None
+    assert (result.mean, result.std) == (own.mean, own.std)
+    assert (result.source, result.dataset, result.arm) == ("ilids-vid", "mars", "multi_mam")
+    assert result.protocol == own.protocol and result.splits == 1
+    assert result.partial is result.source_partial is True
+    assert result.config.dataset == "ilids-vid"
+    assert result.embedding.device == own.embedding.device
 
 
 def test_a_trials_numbers_are_means_over_the_targets_splits(
@@ -57,15 +62,15 @@ def test_a_trials_numbers_are_means_over_the_targets_splits(
         draw_runs(dataset, "multi_mam", [7, 7])
     own = result_of("ilids-vid", "multi_mam")
     result = crossed("mars", "multi_mam", "ilids-vid")
-    assert result["splits"] == 2 and len(result["trials"]) == 2
-    first, second = (trial["metrics"] for trial in own["trials"])
+    assert result.splits == 2 and len(result.trials) == 2
+    first, second = (run.metrics for run in own.trials)
     assert first != second
-    for trial in result["trials"]:
-        for scoring, values in trial["metrics"].items():
+    for run in result.trials:
+        for scoring, values in run.metrics.items():
             for name, value in values.items():
                 expected = (first[scoring][name] + second[scoring][name]) / 2
                 assert value == pytest.approx(expected, abs=1e-12)
-        assert set(trial["metrics"]) == set(first)
+        assert set(run.metrics) == set(first)
 
 
 def test_counts_of_queries_are_those_of_the_split_that_dropped_most() -> None:
@@ -85,7 +90,10 @@ def test_page_has_every_pair_beside_networks_of_the_target(
         for arm in ARMS:
             draw_runs(dataset, arm, [0, 1])
             result_of(dataset, arm)
-    with pytest.raises(FileNotFoundError, match="run the stage cross mars multi_mam ilids-vid fir"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"ilids-vid/multi_mam\.json: missing; run `dvc repro studies/cross/dvc\.yaml`",
+    ):
         cross_table.main()
     for arm in ARMS:
         crossed("mars", arm, "ilids-vid")
@@ -98,6 +106,48 @@ def test_page_has_every_pair_beside_networks_of_the_target(
         rows = [line for line in page.splitlines() if line.startswith(f"| `{arm}`")]
         trained_on = [[cell.strip() for cell in row.split("|")][2] for row in rows]
         assert trained_on == ["MARS", "iLIDS-VID", "iLIDS-VID", "MARS"]
+
+
+@pytest.mark.parametrize("dirty", [False, True])
+def test_finished_runs_outlive_an_interruption(
+    project: Path, draw_runs: Draw, monkeypatch: pytest.MonkeyPatch, dirty: bool
+) -> None:
+    draw_runs("mars", "multi_mam", [0, 1])
+    now = {"commit": "0" * 40, "dirty": dirty, "date": "2026-11-27T00:00:00+00:00"}
+    monkeypatch.setattr(cross, "code", lambda: now)
+    embed_run, embedded = TrainedRun.embed, []
+
+    def interrupted(run: TrainedRun, *arguments: Any) -> Any:
+        embedded.append(run.record["trial"])
+        if len(embedded) == 2:
+            raise KeyboardInterrupt
+        return embed_run(run, *arguments)
+
+    monkeypatch.setattr(TrainedRun, "embed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cross.main("mars", "multi_mam", "ilids-vid")
+    result = crossed("mars", "multi_mam", "ilids-vid")
+    # Of changed code nothing is known.
+    assert embedded == ([0, 1, 0, 1] if dirty else [0, 1, 1])
+    assert not any((project / ".unfinished").iterdir())
+    again = crossed("mars", "multi_mam", "ilids-vid")
+    assert [run.metrics for run in result.trials] == [run.metrics for run in again.trials]
+
+    # Another network is another run.
+    del embedded[:]
+    with pytest.raises(KeyboardInterrupt):
+        cross.main("mars", "multi_mam", "ilids-vid")
+    draw_runs("mars", "multi_mam", [2, 1])
+    crossed("mars", "multi_mam", "ilids-vid")
+    assert embedded == [0, 1, 0, 1]
+
+
+def test_without_pairs_the_page_says_what_to_add(project: Path) -> None:
+    plan = workspace.read_plan(CrossPlan, "cross.json").model_copy(update={"pairs": ()})
+    workspace.write_json(workspace.plan_file("cross.json"), plan.model_dump(mode="json"))
+    with pytest.raises(ValueError, match=r"^`cross` in params\.yaml is empty: add a pair"):
+        cross_table.main()
+    assert not (project / "reports").exists()
 
 
 def test_what_is_not_there_is_told(project: Path, draw_runs: Draw) -> None:

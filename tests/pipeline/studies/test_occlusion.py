@@ -15,9 +15,11 @@ from PIL import Image
 
 from cmmanet.datasets.rendered import synthetic
 from cmmanet.datasets.rendered.canvas import Part
+from cmmanet.evaluation.records import OcclusionResult
 from pipeline import embed, evaluate, fetch, index, plan
 from pipeline import split as stage_split
 from pipeline.parts import workspace
+from pipeline.parts.results import read_result
 from pipeline.studies import occluded, occlusion, occlusion_table
 
 ARMS = ("baseline", "cmmanet-random_interval")
@@ -55,6 +57,11 @@ def change_params(project: Path, **values: Any) -> None:
     params["data"]["synthetic"] |= {"render": RENDER, "trials": 2, "recipe": "demo"}
     file.write_text(yaml.safe_dump(params, sort_keys=False))
     plan.main()
+
+
+def result_of(level: float, arm: str) -> OcclusionResult:
+    path = workspace.occlusion_result_file(level, arm)
+    return workspace.read_record(OcclusionResult, path, "studies/occlusion/dvc.yaml")
 
 
 def index_of(level: float) -> dict[str, Any]:
@@ -109,18 +116,18 @@ def test_the_level_of_the_dataset_gives_the_numbers_of_the_dataset(
     draw_runs("synthetic", "baseline", [0, 1])
     embed.main("synthetic", "baseline")
     evaluate.main("synthetic", "baseline")
-    own = workspace.read_json(workspace.result_file("synthetic", "baseline"), "evaluate")
+    own = read_result("synthetic", "baseline")
     occluded.main(0.5)
     occlusion.main(0.5, "baseline")
-    result = workspace.read_json(workspace.occlusion_result_file(0.5, "baseline"), "occlusion")
-    assert result["protocol"] == own["protocol"]
-    assert result["level"] == 0.5
-    for trial, expected in zip(result["trials"], own["trials"], strict=True):
-        assert trial["seed"] == expected["seed"]
-        for scoring, values in trial["metrics"].items():
-            assert values == pytest.approx(expected["metrics"][scoring], abs=1e-6)
-        assert set(expected["metrics"]) - set(trial["metrics"]) == {
-            name for name in expected["metrics"] if "reranked" in name
+    result = result_of(0.5, "baseline")
+    assert result.protocol == own.protocol and result.config == own.config
+    assert result.level == 0.5
+    for run, expected in zip(result.trials, own.trials, strict=True):
+        assert (run.seed, run.split) == (expected.seed, expected.split)
+        for scoring, values in run.metrics.items():
+            assert values == pytest.approx(expected.metrics[scoring], abs=1e-6)
+        assert set(expected.metrics) - set(run.metrics) == {
+            name for name in expected.metrics if "reranked" in name
         }
 
 
@@ -131,7 +138,7 @@ def test_page_and_figure_show_every_arm_at_every_level(study: Path, draw_runs: D
         occlusion.main(0.0, "baseline")
     for level in LEVELS:
         occluded.main(level)
-        with pytest.raises(FileNotFoundError, match=r"run the stage occlusion .* first"):
+        with pytest.raises(FileNotFoundError, match=r"run `dvc repro studies/occlusion/dvc\.yaml`"):
             occlusion_table.main()
         for arm in ARMS:
             occlusion.main(level, arm)
@@ -147,10 +154,10 @@ def test_page_and_figure_show_every_arm_at_every_level(study: Path, draw_runs: D
         rows = [line for line in page.decode().splitlines() if line.startswith(f"| `{arm}`")]
         assert len(rows) == 6, "of R1, of mAP, and twice judged by both"
         for place, level in enumerate(LEVELS):
-            result = workspace.read_json(workspace.occlusion_result_file(level, arm), "occlusion")
+            result = result_of(level, arm)
             for metric in ("rank1", "map"):
                 value = shown["arms"][arm]["levels"][metric][place]["value"]
-                assert value == pytest.approx(result["mean"]["cosine.dense"][metric])
+                assert value == pytest.approx(result.mean["cosine.dense"][metric])
     occlusion_table.main()
     assert (reports / "occlusion.md").read_bytes() == page
     assert (reports / "occlusion.json").read_bytes() == numbers

@@ -29,7 +29,7 @@ from cmmanet.evaluation.uncertainty import (
 )
 
 
-class Judged(NamedTuple):
+class Judgement(NamedTuple):
     """A difference, and that of each trial.
 
     Attributes:
@@ -57,7 +57,7 @@ class Judge:
     concentrated: Collection[str]
     test_to_train: float | None
 
-    def __call__(self, claim: Claim, before: Place | None, after: Place) -> Judged:
+    def __call__(self, claim: Claim, before: Place | None, after: Place) -> Judgement:
         """Judge what is `after` over what is `before`, or over what the claim's kind says."""
         own = self.cells[*after, claim.measure]
         if before is not None:
@@ -73,7 +73,7 @@ class Judge:
         else:
             gain = gain_on_one_split(np.array(gains), own.pid[0], training)
             trials = [gain_in_these_trainings(values[None], own.pid[0]) for values in gains]
-        return Judged(gain, trials)
+        return Judgement(gain, trials)
 
     def _training(self, claim: Claim, before: Place | None, after: Place) -> Variance:
         """Half the variance that a training gives the difference: a gain counts two trainings."""
@@ -119,11 +119,11 @@ class Judge:
         return np.subtract(means, less)
 
 
-def verdict(sign: int, judged: Judged) -> str:
+def verdict(sign: int, judged: Judgement) -> str:
     """What the data say of a claim that expects a difference of this sign.
 
     >>> up, down = Gain(0.2, 0.1, 5.0, True), Gain(-0.3, 0.1, 5.0, True)
-    >>> verdict(+1, Judged(Gain(-0.05, None, None, None), [up, down]))
+    >>> verdict(+1, Judgement(Gain(-0.05, None, None, None), [up, down]))
     'the trainings disagree'
     """
     if judged.gain.resolved is not None:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cmmanet.reporting.cells import DASH, percent
+from cmmanet.reporting.figures.entry import Figure
+from cmmanet.reporting.inputs import title
+from cmmanet.reporting.markdown import DASH, percent
 from cmmanet.reporting.page.charts import Rows, cmc_chart, training_chart
 from cmmanet.reporting.page.images import thumbnail_source
 from cmmanet.reporting.page.markup import figure_anchor
-from cmmanet.reporting.results import Figure, title
 
 # Of each trial's log: points of its curve, and rows of the table for who does not see curves.
 POINTS, LINES = 200, 12
@@ -18,7 +19,7 @@ _NO_TERMS = {"arm", "trial", "epoch", "iterations"}
 
 
 @dataclass(frozen=True)
-class Shown:
+class DatasetContent:
     """A dataset's pictures as their stages left them; empty or None where these were not run.
 
     `figures` are the entries of figures.json, `pictures` the PNG files by their names there;
@@ -33,20 +34,20 @@ class Shown:
     retrievals: Mapping[str, Any] | None
 
 
-def figure_files(shown: Shown) -> dict[str, bytes]:
+def figure_files(shown: DatasetContent) -> dict[str, bytes]:
     """The pictures, by their files as reports/tables.md names them."""
     return {f"figures/{shown.dataset}/{file}": png for file, png in shown.pictures.items()}
 
 
-def dataset_view(shown: Shown, arms: Sequence[str], headline: str) -> dict[str, Any]:
+def dataset_view(shown: DatasetContent, arms: Sequence[str], headline: str) -> dict[str, Any]:
     """Everything that the template prints of a dataset; queries are in the headline's order."""
     return {
         "name": shown.dataset,
         "title": title(shown.dataset),
         "figures": [
-            (figure["title"], figure_anchor(f"figures/{shown.dataset}/{figure['file']}"))
+            (figure.title, figure_anchor(f"figures/{shown.dataset}/{figure.file}"))
             for figure in shown.figures
-            if figure["file"] is not None
+            if figure.file is not None
         ],
         "cmc": _cmc(shown.cmc, _in_order(shown.cmc, arms)) if shown.cmc else None,
         "training": _training(shown.training, arms) if shown.training else None,

@@ -14,7 +14,7 @@ _THUMBNAIL = 75
 _FIGURE = 85
 
 
-class Inlined(NamedTuple):
+class InlineImage(NamedTuple):
     """A picture as a data: address, and its size in pixels."""
 
     source: str
@@ -22,11 +22,11 @@ class Inlined(NamedTuple):
     height: int
 
 
-def figure_image(png: bytes) -> Inlined:
+def figure_image(png: bytes) -> InlineImage:
     """A figure, without loss where that is smaller: lines and text are, photographs are not."""
     picture = _opened(png)
     content = min(_packed(picture, lossless=True), _packed(picture, quality=_FIGURE), key=len)
-    return Inlined(_source(content), *picture.size)
+    return InlineImage(_source(content), *picture.size)
 
 
 def thumbnail_source(address: str) -> str:

@@ -9,8 +9,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from cmmanet.reporting.page.images import Inlined
-from cmmanet.reporting.parsed import Names, Table, headings, parser, plain, slug, tables_in
+from cmmanet.reporting.markdown_tables import Names, Table, headings, parser, plain, slug, tables_in
+from cmmanet.reporting.page.images import InlineImage
 
 # Before a table: its forms as files, and the box in which it scrolls.
 _FORMS = Markup(
@@ -37,7 +37,7 @@ class Section(NamedTuple):
     html: Markup
 
 
-class Marked(NamedTuple):
+class PageText(NamedTuple):
     """A page: its title, what comes before the first section, and the sections."""
 
     title: str
@@ -45,7 +45,7 @@ class Marked(NamedTuple):
     sections: list[Section]
 
 
-def marked_up(text: str, figures: Mapping[str, Inlined]) -> Marked:
+def marked_up(text: str, figures: Mapping[str, InlineImage]) -> PageText:
     """Render a page of Markdown; `figures` has its pictures by file.
 
     A table can be scrolled by itself, is a landmark with a name, and has links to its other
@@ -64,7 +64,7 @@ def marked_up(text: str, figures: Mapping[str, Inlined]) -> Marked:
     anchors = _name_headings(tokens, marks)
     tables = iter(tables_in(tokens))
     first = starts[0] if starts else len(tokens)
-    return Marked(
+    return PageText(
         marks[0][2],
         _html(markdown, tokens[3:first], tables, figures),
         [
@@ -102,7 +102,7 @@ def _html(
     markdown: MarkdownIt,
     tokens: Sequence[Token],
     tables: Iterator[Table],
-    figures: Mapping[str, Inlined],
+    figures: Mapping[str, InlineImage],
 ) -> Markup:
     found = [each for token in tokens for each in _accessible(token, tables)]
     found = list(_with_figures(list(_with_row_headers(found)), figures))
@@ -149,7 +149,7 @@ def _with_row_headers(tokens: Sequence[Token]) -> Iterator[Token]:
         yield token
 
 
-def _with_figures(tokens: Sequence[Token], figures: Mapping[str, Inlined]) -> Iterator[Token]:
+def _with_figures(tokens: Sequence[Token], figures: Mapping[str, InlineImage]) -> Iterator[Token]:
     """A picture's paragraph and its caption's, of three tokens each, as one figure."""
     left = iter(enumerate(tokens))
     for place, token in left:
@@ -164,7 +164,7 @@ def _with_figures(tokens: Sequence[Token], figures: Mapping[str, Inlined]) -> It
             next(left)
 
 
-def _figure(image: Token, figures: Mapping[str, Inlined]) -> Markup:
+def _figure(image: Token, figures: Mapping[str, InlineImage]) -> Markup:
     file = str(image.attrGet("src"))
     if file not in figures:
         raise ValueError(f"reports/{file}: not there, and reports/tables.md shows it: run figures")

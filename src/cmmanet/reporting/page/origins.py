@@ -1,16 +1,17 @@
-"""Where every number comes from: one row for each training."""
+"""The origin of every number: one row per run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from cmmanet.reporting.provenance import commit_name
-from cmmanet.reporting.results import ArmResult, title
+from cmmanet.evaluation.records import EvaluateResult
+from cmmanet.reporting.environments import commit_name
+from cmmanet.reporting.inputs import title
 
 
 class Origin(NamedTuple):
-    """A training, and the code that embedded and evaluated its network."""
+    """A run, and the code that embedded and evaluated its network."""
 
     dataset: str
     arm: str
@@ -26,23 +27,23 @@ class Origin(NamedTuple):
     evaluated: str
 
 
-def origins(results: Iterable[ArmResult]) -> list[Origin]:
-    """A row for each trial, in the order of the results."""
+def origins(results: Iterable[EvaluateResult]) -> list[Origin]:
+    """Return a row per run, in the order of the results."""
     return [
         Origin(
-            title(result["dataset"]),
-            result["arm"],
-            trial["trial"],
-            f"results/{result['dataset']}/{result['arm']}.json",
-            trial["seed"],
-            trial["iterations"],
-            trial["mlflow_run"],
-            commit_name(result["environment"]),
-            result["environment"]["date"],
-            result["environment"]["device"],
-            commit_name(result["embedding"]),
-            commit_name(result["evaluation"]),
+            title(result.dataset),
+            result.arm,
+            run.trial,
+            f"results/{result.dataset}/{result.arm}.json",
+            run.seed,
+            run.iterations,
+            run.mlflow_run,
+            commit_name(result.environment),
+            result.environment.date,
+            result.environment.device,
+            commit_name(result.embedding),
+            commit_name(result.evaluation),
         )
         for result in results
-        for trial in result["trials"]
+        for run in result.trials
     ]

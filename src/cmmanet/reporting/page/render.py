@@ -10,12 +10,12 @@ from importlib.resources import files
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cmmanet.evaluation.records import EvaluateResult
 from cmmanet.reporting.colours import RIGHT, WRONG, styles
-from cmmanet.reporting.page.content import Shown, dataset_view, figure_files
+from cmmanet.reporting.page.content import DatasetContent, dataset_view, figure_files
 from cmmanet.reporting.page.images import figure_image
 from cmmanet.reporting.page.markup import marked_up
 from cmmanet.reporting.page.origins import origins
-from cmmanet.reporting.results import ArmResult
 
 _PROGRAMS = ("shared.js", "charts.js", "browser.js")
 
@@ -24,8 +24,8 @@ def render_page(
     text: str,
     arms: Sequence[str],
     headline: str,
-    results: Iterable[ArmResult],
-    datasets: Sequence[Shown],
+    results: Iterable[EvaluateResult],
+    datasets: Sequence[DatasetContent],
 ) -> str:
     """The page of reports/tables.md (`text`) and what there is to look at of each dataset.
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmmanet.evaluation.curves import cmc_over_trials
+from cmmanet.evaluation.cmc import cmc_over_trials
 
 RANKED = st.lists(
     st.lists(st.integers(1, 12), min_size=1, max_size=8), min_size=1, max_size=3

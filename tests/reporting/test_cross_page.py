@@ -2,59 +2,60 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from reporting import made_up
 from reporting.pages import assert_well_formed, section, tables_of
 
-from cmmanet.reporting.cross import render_cross
+from cmmanet.evaluation.records import CrossResult
+from cmmanet.params import CrossPlan
+from cmmanet.reporting.cross_page import render_cross
 
 OURS = "cmmanet-random_interval"
 ARMS = ["baseline", OURS]
 
 
 def make_crossed(
-    made_up: SimpleNamespace, source: str, target: str, arm: str, rank1: list[float], **kwargs: Any
-) -> dict[str, Any]:
-    """An arm trained on the source, scored on the target: as the stage cross writes it."""
-    scored = made_up.result(target, arm, rank1, **kwargs)
-    trials = [{"trial": t["trial"], "metrics": t["metrics"]} for t in scored["trials"]]
-    keys = ("partial", "protocol", "recipe", "mean", "std", "environment", "embedding")
-    return {
-        "source": source,
-        "target": target,
-        "arm": arm,
-        "source_partial": False,
-        "splits": 10 if target == "ilids-vid" else 1,
-        "config": made_up.result(source, arm, rank1, **kwargs)["config"],
-        "trials": trials,
-        "evaluation": scored["evaluation"],
-        **{key: scored[key] for key in keys},
-    }
+    source: str,
+    target: str,
+    arm: str,
+    rank1: list[float],
+    *,
+    recipe: str = "paper",
+    partial: bool = False,
+) -> CrossResult:
+    """Return the result of an arm trained on the source and tested on the target."""
+    return CrossResult.summarise(
+        made_up.runs(target, rank1),
+        made_up.config(source, arm, recipe),
+        source=source,
+        source_partial=False,
+        splits=10 if target == "ilids-vid" else 1,
+        **made_up.fields(target, partial=partial),
+    )
 
 
 def make_inputs(
-    made_up: SimpleNamespace,
     pairs: list[tuple[str, str]],
     rank1: list[float],
     **kwargs: Any,
 ) -> list[Any]:
     """A plan, the crossed results, and those of arms trained on the target (of 3 trials)."""
-    plan = {
-        "pairs": [{"source": source, "target": target} for source, target in pairs],
-        "arms": ARMS,
-        "distance": "cosine",
-        "test_frames": "dense",
-    }
+    plan = CrossPlan(
+        pairs=[{"source": source, "target": target} for source, target in pairs],
+        arms=ARMS,
+        distance="cosine",
+        test_frames="dense",
+    )
     crossed = {
         (source, target, arm): make_crossed(
-            made_up, source, target, arm, [value + 0.1 * place for value in rank1], **kwargs
+            source, target, arm, [value + 0.1 * place for value in rank1], **kwargs
         )
         for source, target in pairs
         for place, arm in enumerate(ARMS)
     }
-    within: dict[tuple[str, str], Any] = {}
+    within: made_up.Results = {}
     for _, target in pairs:
         within |= made_up.results(target, 3, ARMS, **kwargs)
     return [plan, crossed, within]
@@ -63,14 +64,19 @@ def make_inputs(
 PAIRS = [("mars", "ilids-vid"), ("ilids-vid", "mars")]
 
 
+def change(inputs: list[Any], pair: tuple[str, str], arm: str, values: dict[str, Any]) -> None:
+    """Change a crossed result."""
+    inputs[1][*pair, arm] = made_up.changed(inputs[1][*pair, arm], values)
+
+
 @pytest.fixture(scope="module")
-def page(made_up: SimpleNamespace) -> str:
-    return render_cross(*make_inputs(made_up, PAIRS, [0.4, 0.42]))
+def page() -> str:
+    return render_cross(*make_inputs(PAIRS, [0.4, 0.42]))
 
 
-def test_markdown_is_well_formed(made_up: SimpleNamespace, page: str) -> None:
+def test_markdown_is_well_formed(page: str) -> None:
     assert_well_formed(page, 2)
-    inputs = make_inputs(made_up, PAIRS, [0.4], partial=True, recipe="strong")
+    inputs = make_inputs(PAIRS, [0.4], partial=True, recipe="strong")
     assert_well_formed(render_cross(*inputs), 2)
 
 
@@ -107,8 +113,8 @@ def test_a_pair_says_what_its_numbers_depend_on(page: str) -> None:
     assert "artial data" not in page and "Not the paper's settings" not in page
 
 
-def test_one_training_has_no_spread(made_up: SimpleNamespace) -> None:
-    page = render_cross(*make_inputs(made_up, PAIRS[:1], [0.4]))
+def test_one_training_has_no_spread() -> None:
+    page = render_cross(*make_inputs(PAIRS[:1], [0.4]))
     rows = tables_of(page)["MARS → iLIDS-VID"]
     assert rows[1][2] == "40.0"
     assert rows[2][2] == "80.1 ± 0.5"
@@ -119,46 +125,37 @@ def test_one_training_has_no_spread(made_up: SimpleNamespace) -> None:
     ("key", "dataset", "other"),
     [("source_partial", "MARS", "iLIDS-VID"), ("partial", "iLIDS-VID", "MARS")],
 )
-def test_partial_data_of_either_side_are_said(
-    made_up: SimpleNamespace, key: str, dataset: str, other: str
-) -> None:
-    inputs = make_inputs(made_up, PAIRS[:1], [0.4])
-    inputs[1]["mars", "ilids-vid", OURS][key] = True
+def test_partial_data_of_either_side_are_said(key: str, dataset: str, other: str) -> None:
+    inputs = make_inputs(PAIRS[:1], [0.4])
+    change(inputs, PAIRS[0], OURS, {key: True})
     text = section(render_cross(*inputs), "## MARS →")
     assert f"- **partial data:** only a part of {dataset} was there" in text
     assert f"only a part of {other} was there" not in text
 
 
-def test_settings_that_are_not_the_papers_are_said_first(made_up: SimpleNamespace) -> None:
-    inputs = make_inputs(made_up, PAIRS[:1], [0.4])
-    inputs[1]["mars", "ilids-vid", "baseline"]["config"]["model"]["hidden"] = 128
+def test_settings_that_are_not_the_papers_are_said_first() -> None:
+    inputs = make_inputs(PAIRS[:1], [0.4])
+    change(inputs, PAIRS[0], "baseline", {"config/model/hidden": 128})
     text = section(render_cross(*inputs), "## MARS →")
     assert text[: text.index("|")].endswith(
         "**Not the paper's settings:** `baseline` recipe paper: model.hidden 128 (the paper: 256). "
     )
 
 
-def test_queries_without_a_right_answer_are_told(made_up: SimpleNamespace) -> None:
-    inputs = make_inputs(made_up, PAIRS[1:], [0.4])
-    trial = inputs[1]["ilids-vid", "mars", "baseline"]["trials"][0]
+def test_queries_without_a_right_answer_are_told() -> None:
+    inputs = make_inputs(PAIRS[1:], [0.4])
     assert "dropped" not in render_cross(*inputs)
-    trial["metrics"]["cosine.dense"]["valid"] -= 7
+    change(inputs, PAIRS[1], "baseline", {"trials/0/metrics/cosine.dense/valid": 1980 - 7})
     text = section(render_cross(*inputs), "## iLIDS-VID →")
     assert "1,980 queries, up to 7 of them dropped for want of a right answer" in text
 
 
-def test_the_headlines_scoring_is_shown(made_up: SimpleNamespace) -> None:
-    plan, crossed, within = make_inputs(made_up, PAIRS[:1], [0.4])
-    plan |= {"distance": "euclidean", "test_frames": "chunk_first"}
+def test_the_headlines_scoring_is_shown() -> None:
+    plan, crossed, within = make_inputs(PAIRS[:1], [0.4])
+    plan = plan.model_copy(update={"distance": "euclidean", "test_frames": "chunk_first"})
     page = render_cross(plan, crossed, within)
     # 3.1 and 0.7 points less.
     assert tables_of(page)["MARS → iLIDS-VID"][1][2] == "36.2"
     assert "the first frame of each chunk (chunk_first); euclidean distance" in section(
         page, "## MARS →"
     )
-
-
-def test_without_pairs_the_page_says_so(made_up: SimpleNamespace) -> None:
-    page = render_cross(*make_inputs(made_up, [], [0.4]))
-    assert page.endswith("`cross` of params.yaml names no pair of datasets.\n")
-    assert tables_of(page) == {}

@@ -1,30 +1,29 @@
 """The report: one Markdown page, and the headline numbers for DVC.
 
-Both are functions of what the plan names alone: no clock, no files but the packaged
-transcription of the paper.
+Both are functions of the report's inputs and the packaged transcription of the paper alone.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.evaluation.metrics import METRICS
-from cmmanet.reporting.cells import (
+from cmmanet.evaluation.records import ArmResult, EvaluateResult
+from cmmanet.params.strict import Strict
+from cmmanet.reporting.dataset_tables import dataset_section
+from cmmanet.reporting.environments import dates, devices
+from cmmanet.reporting.inputs import ReportInputs, is_partial, title
+from cmmanet.reporting.markdown import (
     DASH,
     bullets,
     distinct,
     escape,
-    finite,
     paragraph,
     span,
     table,
     where,
 )
-from cmmanet.reporting.dataset_tables import dataset_section
 from cmmanet.reporting.paper_tables import paper_table
-from cmmanet.reporting.provenance import dates, devices
 from cmmanet.reporting.published import Paper, load_published
-from cmmanet.reporting.results import ArmResult, Planned, is_partial, title
 from cmmanet.reporting.settings import deviation_mark, stated_settings, unmentioned_options
 from cmmanet.reporting.steps import NO_TELLING
 from cmmanet.reporting.summary import summary
@@ -68,8 +67,8 @@ READING = (
 )
 
 
-def render_tables(plan: Planned) -> str:
-    """The page reports/tables.md."""
+def render_tables(plan: ReportInputs) -> str:
+    """Render the page reports/tables.md."""
     paper = load_published()
     parts = [
         "# CMMANet: published and measured",
@@ -97,31 +96,55 @@ def render_tables(plan: Planned) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def headline_metrics(plan: Planned) -> dict[str, dict[str, Any]]:
-    """The file reports/metrics.json: the headline arm's numbers on each planned dataset."""
+class Headline(Strict):
+    """The headline arm's numbers on a dataset, as fractions: an entry of reports/metrics.json.
+
+    `rank1_low` and `rank1_high` are the ends of the 95 % interval over identities, where there is
+    one.
+    """
+
+    arm: str
+    scoring: str
+    rank1: float
+    rank5: float
+    rank10: float
+    rank20: float
+    map: float
+    map_step: float
+    rank1_std: float | None
+    rank1_low: float | None
+    rank1_high: float | None
+    trials: int
+    partial: bool
+    recipe: str
+    papers_settings: bool
+
+
+def headline_metrics(plan: ReportInputs) -> dict[str, Headline]:
+    """Return the content of reports/metrics.json, by planned dataset."""
     return {dataset: _headline(arms[plan.headline], plan) for dataset, arms in plan.results.items()}
 
 
-def _headline(result: ArmResult, plan: Planned) -> dict[str, Any]:
-    scoring, std = str(plan.scoring), result["std"]
-    interval = plan.comparisons[result["dataset"]]["intervals"].get(plan.headline)
+def _headline(result: ArmResult, plan: ReportInputs) -> Headline:
+    scoring = str(plan.scoring)
+    interval = plan.comparisons[result.dataset].intervals.get(plan.headline)
     low, high = (None, None) if interval is None else interval["rank1"]
-    return {
-        "arm": plan.headline,
-        "scoring": scoring,
-        **{metric: finite(result["mean"][scoring][metric]) for metric in METRICS},
-        "rank1_std": None if std is None else finite(std[scoring]["rank1"]),
-        "rank1_low": low,
-        "rank1_high": high,
-        "trials": len(result["trials"]),
-        "partial": result["partial"],
-        "recipe": result["recipe"],
-        "papers_settings": not deviation_mark(result),
-    }
+    return Headline(
+        arm=plan.headline,
+        scoring=scoring,
+        rank1_std=None if result.std is None else result.std[scoring]["rank1"],
+        rank1_low=low,
+        rank1_high=high,
+        trials=len(result.trials),
+        partial=result.partial,
+        recipe=result.recipe,
+        papers_settings=not deviation_mark(result),
+        **{metric: result.mean[scoring][metric] for metric in METRICS},
+    )
 
 
-def _verdict(plan: Planned, paper: Paper) -> str:
-    """What of the paper was reproduced, in the page's first lines."""
+def _verdict(plan: ReportInputs, paper: Paper) -> str:
+    """Return the page's first lines: the parts of the paper that were reproduced."""
     in_paper = [dataset for dataset in DATASETS if paper.tables_on(dataset)]
     absent = [dataset for dataset in in_paper if dataset not in plan.results]
     partial = [d for d in in_paper if d in plan.results and is_partial(plan.results[d].values())]
@@ -161,7 +184,7 @@ def _listed(datasets: Sequence[str]) -> str:
     return " and ".join(title(dataset) for dataset in datasets)
 
 
-def _status(plan: Planned, paper: Paper) -> str:
+def _status(plan: ReportInputs, paper: Paper) -> str:
     datasets = [d for d in DATASETS if d in plan.results or paper.tables_on(d)]
     return table(
         ["dataset", "in the paper", "run", "arms", "trials", "recipe", "device", "date"],
@@ -177,23 +200,23 @@ def _status(plan: Planned, paper: Paper) -> str:
     )
 
 
-def _run(arms: Sequence[ArmResult]) -> list[str]:
+def _run(arms: Sequence[EvaluateResult]) -> list[str]:
     if not arms:
         return ["not run", *[DASH] * 5]
     return [
         _extent(arms),
         str(len(arms)),
-        span(len(result["trials"]) for result in arms),
-        distinct(result["recipe"] for result in arms),
+        span(len(result.trials) for result in arms),
+        distinct(result.recipe for result in arms),
         distinct(devices(arms)),
         dates(arms),
     ]
 
 
-def _extent(arms: Sequence[ArmResult]) -> str:
+def _extent(arms: Sequence[EvaluateResult]) -> str:
     if not is_partial(arms):
         return "in full"
-    data = next(result["data"] for result in arms if result["partial"])
-    if data["official_frames"] is None:
+    data = next(result.data for result in arms if result.partial)
+    if data.official_frames is None:
         return "partial data"
-    return f"partial data: {data['found_frames']:,} of {data['official_frames']:,} frames"
+    return f"partial data: {data.found_frames:,} of {data.official_frames:,} frames"

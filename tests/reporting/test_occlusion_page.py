@@ -5,38 +5,40 @@ from __future__ import annotations
 import copy
 import io
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from reporting import made_up
 from reporting.pages import assert_well_formed, section, tables_of
 
-from cmmanet.evaluation.occlusion import robustness
-from cmmanet.reporting.occlusion import BASELINE, render_occlusion
+from cmmanet.evaluation.records import OcclusionResult
+from cmmanet.evaluation.robustness import robustness
+from cmmanet.params import OcclusionPlan, Render
 from cmmanet.reporting.occlusion_figure import occlusion_figure
 from cmmanet.reporting.occlusion_numbers import numbers
+from cmmanet.reporting.occlusion_page import BASELINE, render_occlusion
 
 LEVELS = [0.0, 0.3, 0.6]
 OURS = "cmmanet-random_interval"
 QUERIES = 120
+RENDER = Render(
+    train_identities=2, test_identities=2, distractors=0, junk=0, cameras=2, tracklets_per_camera=1,
+    frames_min=1, frames_max=1, occlusion=0.25, height=64, width=32, seed=0,
+)  # fmt: skip
 # Of a trial's rank-1 at each level; the baseline loses 40 points, and ours 10.
 LOST = {BASELINE: 40, "single_mam": 40, "multi_mam": 60, OURS: 10}
 
 
 def made(
-    made_up: SimpleNamespace, arms: list[str], trials: int = 3
-) -> tuple[dict[str, Any], dict[tuple[float, str], Any], dict[str, Any]]:
+    arms: list[str], trials: int = 3
+) -> tuple[OcclusionPlan, dict[tuple[float, str], OcclusionResult], dict[str, Any]]:
     """A plan, results, and what `numbers` makes of queries that each level takes more of."""
-    plan = {
-        "render": {"occlusion": 0.25},
-        "levels": LEVELS,
-        "arms": arms,
-        "distance": "cosine",
-        "test_frames": "dense",
-    }
+    plan = OcclusionPlan(
+        render=RENDER, levels=LEVELS, arms=arms, distance="cosine", test_frames="dense"
+    )
     results, queries = {}, {}
     rng = np.random.default_rng(1)
     for number, arm in enumerate(arms):
@@ -62,21 +64,25 @@ def made(
             table = pd.DataFrame(rows)
             queries[arm].append(table)
             hits = [(t["first_right_rank"] == 1).mean() for _, t in table.groupby("trial")]
-            results[level, arm] = made_up.result("synthetic", arm, hits) | {
-                "frames": 1000,
-                "occluded": round(1010 * level),
-            }
+            results[level, arm] = OcclusionResult.summarise(
+                made_up.runs("synthetic", hits),
+                made_up.config("synthetic", arm),
+                level=level,
+                frames=1000,
+                occluded=round(1010 * level),
+                **made_up.fields("synthetic"),
+            )
     return plan, results, numbers(plan, results, robustness(queries, BASELINE))
 
 
 @pytest.fixture(scope="module")
-def inputs(made_up: SimpleNamespace) -> tuple[Any, Any, Any]:
-    return made(made_up, list(LOST))
+def inputs() -> tuple[Any, Any, Any]:
+    return made(list(LOST))
 
 
-def test_markdown_is_well_formed(made_up: SimpleNamespace, inputs: tuple[Any, Any, Any]) -> None:
+def test_markdown_is_well_formed(inputs: tuple[Any, Any, Any]) -> None:
     assert_well_formed(render_occlusion(*inputs), 4)
-    assert_well_formed(render_occlusion(*made(made_up, [OURS], 1)), 4)
+    assert_well_formed(render_occlusion(*made([OURS], 1)), 4)
 
 
 def test_columns_are_the_measured_shares(inputs: tuple[Any, Any, Any]) -> None:
@@ -130,28 +136,28 @@ def test_verdicts_tell_the_way(inputs: tuple[Any, Any, Any]) -> None:
         assert rows["`single_mam`", "R1"][-1] == "not resolved"
 
 
-def test_one_training_or_no_baseline_tells_nothing(made_up: SimpleNamespace) -> None:
-    page = render_occlusion(*made(made_up, list(LOST), 1))
+def test_one_training_or_no_baseline_tells_nothing() -> None:
+    page = render_occlusion(*made(list(LOST), 1))
     for heading in (LOSES, MEAN):
         assert {cells[-1] for cells in by_arm(page, heading).values()} == {"–", "no telling"}
     assert "nobody knows what another training would give" in " ".join(page.split())
     assert "How small a difference this study sees cannot be told" in " ".join(page.split())
-    page = render_occlusion(*made(made_up, [OURS, "multi_mam"]))
+    page = render_occlusion(*made([OURS, "multi_mam"]))
     for heading in (LOSES, MEAN):
         assert {cells[-1] for cells in by_arm(page, heading).values()} == {"–"}
     assert "`arms` of params.yaml has no `baseline`" in page
 
 
-def test_nothing_at_first_is_not_judged(made_up: SimpleNamespace) -> None:
-    plan, results, content = made(made_up, list(LOST))
+def test_nothing_at_first_is_not_judged() -> None:
+    plan, results, content = made(list(LOST))
     content["arms"][OURS]["kept"]["rank1"] = None
     rows = by_arm(render_occlusion(plan, results, content), LOSES)
     assert rows[f"`{OURS}`", "R1"][1:] == ["–", "–", "–", "not judged: 0 at the first share"]
     assert rows[f"`{OURS}`", "mAP"][-1] == "resolved: more"
 
 
-def test_numbers_of_an_arm_that_finds_nothing_have_no_share(made_up: SimpleNamespace) -> None:
-    plan, results, _ = made(made_up, [BASELINE, OURS])
+def test_numbers_of_an_arm_that_finds_nothing_have_no_share() -> None:
+    plan, results, _ = made([BASELINE, OURS])
     level = pd.DataFrame(
         {
             "trial": [0, 0, 1, 1],
@@ -189,14 +195,16 @@ def test_the_page_begins_with_what_it_can_see(inputs: tuple[Any, Any, Any]) -> N
     assert f"of which {len(small)} are smaller than the narrowest." in first
 
 
-def test_an_arm_whose_attention_collapsed_has_a_dagger(made_up: SimpleNamespace) -> None:
-    plan, results, content = made(made_up, list(LOST))
+def test_an_arm_whose_attention_collapsed_has_a_dagger() -> None:
+    plan, results, content = made(list(LOST))
     assert "†" not in render_occlusion(plan, results, content)
     for level in LEVELS:
-        for number, trial in enumerate(results[level, OURS]["trials"]):
-            trial["warnings"] = {"collapsed4": "it has collapsed"} if number == 1 else {}
-        for trial in results[level, "multi_mam"]["trials"]:
-            trial["warnings"] = {"uniform4": "it is uniform", "triplet": "stuck"}
+        for arm, trial, signs in (
+            (OURS, 1, {"collapsed4": "it has collapsed"}),
+            ("multi_mam", 0, {"uniform4": "it is uniform", "triplet": "stuck"}),
+        ):
+            warned = {f"trials/{trial}/warnings": signs}
+            results[level, arm] = made_up.changed(results[level, arm], warned)
     page = render_occlusion(plan, results, content)
     for heading in ("R1", "mAP", LOSES, MEAN):
         arms = {row[0] for row in tables_of(page)[heading][1:]}

@@ -1,21 +1,15 @@
 """Numbers, Markdown tables and paragraphs as text."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from textwrap import wrap
 
 from tabulate import tabulate
 
 from cmmanet.evaluation.metrics import Scoring
-from cmmanet.reporting.results import ArmResult
+from cmmanet.evaluation.records import ArmResult
 
 DASH = "–"
 WIDTH = 100
-
-
-def finite(value: float | None) -> float | None:
-    """The value if it is a number: None for NaN and infinity as well."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def percent(fraction: float | None) -> str:
@@ -24,8 +18,7 @@ def percent(fraction: float | None) -> str:
     >>> percent(0.8812), percent(None)
     ('88.1', '–')
     """
-    value = finite(fraction)
-    return DASH if value is None else f"{_tenths(100 * value):.1f}"
+    return DASH if fraction is None else f"{_tenths(100 * fraction):.1f}"
 
 
 def signed(points: float) -> str:
@@ -40,11 +33,9 @@ def signed(points: float) -> str:
 
 
 def measured(result: ArmResult, scoring: Scoring, metric: str) -> str:
-    """Mean ± sample standard deviation over the trials; one trial has no ±."""
-    mean = percent(result["mean"][str(scoring)][metric])
-    if mean == DASH or result["std"] is None:
-        return mean
-    return f"{mean} ± {percent(result['std'][str(scoring)][metric])}"
+    """Return mean ± sample standard deviation over runs; a single run has no ±."""
+    mean = percent(result.mean[str(scoring)][metric])
+    return mean if result.std is None else f"{mean} ± {percent(result.std[str(scoring)][metric])}"
 
 
 def against(
@@ -54,18 +45,18 @@ def against(
     published: float,
     interval: Sequence[float] | None,
 ) -> str:
-    """The measured cell with its difference to a published percentage.
+    """Return the measured cell with its difference to a published percentage.
 
-    The difference is taken from the mean as printed, so that the page's own arithmetic holds. A
-    tilde says that the published value lies within the measured one's `interval`. On partial data
-    there is no difference: other queries against another gallery cannot be subtracted.
+    The difference is taken from the mean as printed, so the page's own arithmetic holds. A tilde
+    marks a published value within the measured one's `interval`. On partial data there is no
+    difference: the queries and the gallery are others.
     """
     cell = measured(result, scoring, metric)
-    mean = finite(result["mean"][str(scoring)][metric])
-    if result["partial"] or mean is None:
+    if result.partial:
         return cell
     within = interval is not None and interval[0] <= published / 100 <= interval[1]
-    return f"{cell} ({'~' * within}{signed(_tenths(100 * mean) - published)})"
+    difference = _tenths(100 * result.mean[str(scoring)][metric]) - published
+    return f"{cell} ({'~' * within}{signed(difference)})"
 
 
 def table(

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cmmanet.reporting.cells import (
+from cmmanet.reporting.markdown import (
     DASH,
     bullets,
     by_arm,
-    finite,
     names,
     paragraph,
     percent,
@@ -165,7 +164,7 @@ def _value(measure: str, value: float | None) -> str:
 
 
 def _difference(claim: Mapping[str, Any]) -> str:
-    gain, half_width = finite(claim["gain"]), finite(claim["half_width"])
+    gain, half_width = claim["gain"], claim["half_width"]
     if gain is None or claim["collapsed"]:
         return DASH
     if half_width is None:
@@ -199,9 +198,7 @@ def _collapse(claims: Mapping[str, Any]) -> Iterator[str]:
 
 def _fields_in_cells(claims: Mapping[str, Any]) -> Iterator[str]:
     """What of two MAMs' fields is due to their maps' sizes."""
-    scales = [
-        c for c in claims["claims"] if c["kind"] == "scales" and finite(c["gain"]) is not None
-    ]
+    scales = [c for c in claims["claims"] if c["kind"] == "scales" and c["gain"] is not None]
     if not scales:
         return
     told = []

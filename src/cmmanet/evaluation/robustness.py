@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cmmanet.evaluation.comparison import DRAWS, SEED
+from cmmanet.evaluation.comparison import DRAWS, SEED, query_values
 from cmmanet.evaluation.uncertainty import (
     Gain,
     Variance,
@@ -37,7 +37,7 @@ class Interval(NamedTuple):
     high: float
 
 
-class Judged(NamedTuple):
+class Quantity(NamedTuple):
     """A quantity of the arms, a mean over trials, and each arm's held against the baseline's.
 
     Attributes:
@@ -68,8 +68,8 @@ class Robustness(NamedTuple):
     people: int
     trials: int
     levels: dict[str, dict[str, list[Interval]]]
-    kept: dict[str, Judged]
-    overall: dict[str, Judged]
+    kept: dict[str, Quantity]
+    overall: dict[str, Quantity]
 
 
 def robustness(arms: Mapping[str, Sequence[pd.DataFrame]], baseline: str) -> Robustness:
@@ -108,7 +108,7 @@ def robustness(arms: Mapping[str, Sequence[pd.DataFrame]], baseline: str) -> Rob
     for metric in MEASURED:
         # [L, T, Q] of each arm.
         values = {
-            arm: np.array([_values(table, metric).reshape(trials, -1) for table in levels])
+            arm: np.array([query_values(table, metric).reshape(trials, -1) for table in levels])
             for arm, levels in tables.items()
         }
         for arm, of_levels in values.items():
@@ -135,10 +135,10 @@ def _kept(first: Floats, last: Floats) -> Floats:
     return np.asarray(ratio + (last - ratio * first) / whole)
 
 
-def _judged(values: Mapping[str, Floats], pid: npt.NDArray[np.integer], baseline: str) -> Judged:
+def _judged(values: Mapping[str, Floats], pid: npt.NDArray[np.integer], baseline: str) -> Quantity:
     """Judge a quantity by its values [T, Q] of each arm."""
     if not values:
-        return Judged({}, Variance(np.nan, 0), {})
+        return Quantity({}, Variance(np.nan, 0), {})
     training = training_variance(np.array([of_arm.mean(1) for of_arm in values.values()]))
     intervals = _over_people(np.array(list(values.values())), pid)
     gains = {
@@ -146,12 +146,7 @@ def _judged(values: Mapping[str, Floats], pid: npt.NDArray[np.integer], baseline
         for arm, of_arm in values.items()
         if baseline in values and arm != baseline
     }
-    return Judged(dict(zip(values, intervals, strict=True)), training, gains)
-
-
-def _values(table: pd.DataFrame, metric: str) -> Floats:
-    hits = table["first_right_rank"] == 1
-    return np.asarray(hits if metric == "rank1" else table["ap_trapezoid"], np.float64)
+    return Quantity(dict(zip(values, intervals, strict=True)), training, gains)
 
 
 def _over_people(values: Floats, pid: npt.NDArray[np.integer]) -> list[Interval]:

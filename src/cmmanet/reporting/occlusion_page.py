@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cmmanet.evaluation.metrics import METRICS, Scoring
-from cmmanet.evaluation.occlusion import MEASURED
-from cmmanet.reporting.cells import DASH, measured, paragraph, percent, signed, table
+from cmmanet.evaluation.records import ArmResult, OcclusionResult
+from cmmanet.evaluation.robustness import MEASURED
+from cmmanet.evaluation.uncertainty import Gain
+from cmmanet.params import OcclusionPlan
 from cmmanet.reporting.conditions import conditions, not_the_papers
+from cmmanet.reporting.markdown import DASH, measured, paragraph, percent, signed, table
 from cmmanet.reporting.published import load_published
-from cmmanet.reporting.results import ArmResult, Gain
 from cmmanet.reporting.steps import (
     NO_TELLING,
     published_difference,
     verdict,
     with_half_width,
 )
-from cmmanet.reporting.warned import warned
+from cmmanet.reporting.training_warnings import list_warnings
 
 BASELINE = "baseline"
 """The arm without attention."""
@@ -29,17 +31,22 @@ _DAGGER = " †"
 
 
 def render_occlusion(
-    plan: Mapping[str, Any], results: Mapping[tuple[float, str], Any], content: Mapping[str, Any]
+    plan: OcclusionPlan,
+    results: Mapping[tuple[float, str], OcclusionResult],
+    content: Mapping[str, Any],
 ) -> str:
-    """The page reports/occlusion.md.
+    """Render the page reports/occlusion.md.
 
-    From plan/occlusion.json, the results by (level, arm), and what `numbers` made of them.
+    Args:
+        plan: names the levels and arms.
+        results: by (level, arm).
+        content: of reports/occlusion.json.
     """
-    scoring = Scoring(plan["distance"], plan["test_frames"])
-    arms: dict[str, ArmResult] = {arm: results[plan["levels"][0], arm] for arm in plan["arms"]}
+    scoring = Scoring(plan.distance, plan.test_frames)
+    arms = {arm: results[plan.levels[0], arm] for arm in plan.arms}
     low, high = (f"{100 * content['levels'][end]['measured']:.0f} %" for end in (0, -1))
-    collapsed = {arm for arm in plan["arms"] if _collapsed(arms[arm])}
-    marked = {arm: f"`{arm}`{_DAGGER if arm in collapsed else ''}" for arm in plan["arms"]}
+    collapsed = {arm for arm in plan.arms if _collapsed(arms[arm])}
+    marked = {arm: f"`{arm}`{_DAGGER if arm in collapsed else ''}" for arm in plan.arms}
     asked = f"{100 * content['trained_at']:g} %"
     parts = [
         "# What occlusion takes from each arm",
@@ -82,15 +89,15 @@ def render_occlusion(
         rows = [
             [
                 marked[arm],
-                *(measured(results[level, arm], scoring, metric) for level in plan["levels"]),
+                *(measured(results[level, arm], scoring, metric) for level in plan.levels),
             ]
-            for arm in plan["arms"]
+            for arm in plan.arms
         ]
         parts += [f"## {METRICS[metric]}", table(header, rows, texts=1)]
     told = ["95 % interval", "over the baseline's", "by our data"]
     parts += [
         f"## What is lost from {low} to {high} of frames occluded",
-        _question(plan["arms"]),
+        _question(plan.arms),
         table(
             ["arm", "metric", "change", "kept", *told],
             [
@@ -118,23 +125,18 @@ def render_occlusion(
             last_text=True,
         ),
         _sureness(content),
-        *warned(arms),
+        *list_warnings(arms),
         conditions(
-            [results[level, arm] for level in plan["levels"] for arm in plan["arms"]],
+            [results[level, arm] for level in plan.levels for arm in plan.arms],
             scoring,
-            with_map=True,
         ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _collapsed(result: ArmResult) -> bool:
-    """Whether the training of any trial warned of collapsed attention; older ones do not say."""
-    return any(
-        sign.startswith("collapsed")
-        for trial in result["trials"]
-        for sign in trial.get("warnings") or {}
-    )
+    """Return whether any run warned of collapsed attention."""
+    return any(sign.startswith("collapsed") for run in result.trials for sign in run.warnings)
 
 
 def _resolution(content: Mapping[str, Any]) -> str:
@@ -170,7 +172,7 @@ def _share(level: Mapping[str, Any]) -> str:
     return f"{percent(level['measured'])} %"
 
 
-def _question(arms: list[str]) -> str:
+def _question(arms: Sequence[str]) -> str:
     quantities = (
         "The change in points goes with where an arm begins: one that begins higher has more to "
         "lose. It is told and not judged. *Kept* is the number at the last share as percent of "
@@ -200,14 +202,14 @@ def _judged(found: Mapping[str, Any] | None) -> list[str]:
     if found is None:
         return [DASH, DASH, DASH, "not judged: 0 at the first share"]
     ends = " to ".join(percent(found[end]) for end in ("low", "high"))
-    gain: Gain | None = found["over_baseline"]
-    told = [DASH, DASH] if gain is None else [with_half_width(gain), _verdict(gain)]
-    return [percent(found["value"]), ends, *told]
+    gain = None if found["over_baseline"] is None else Gain(**found["over_baseline"])
+    cells = [DASH, DASH] if gain is None else [with_half_width(gain), _verdict(gain)]
+    return [percent(found["value"]), ends, *cells]
 
 
 def _verdict(gain: Gain) -> str:
     words = verdict(gain)
-    return f"{words}: {'more' if gain['gain'] > 0 else 'less'}" if gain["resolved"] else words
+    return f"{words}: {'more' if gain.gain > 0 else 'less'}" if gain.resolved else words
 
 
 def _sureness(content: Mapping[str, Any]) -> str:

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from cmmanet.datasets.tracklets import Split, Tracklets, Trials
-from cmmanet.evaluation.metrics import METRICS, Scoring
-from cmmanet.evaluation.scoring import Reranking
+from cmmanet.evaluation.metrics import Scoring
+from cmmanet.evaluation.records import Protocol
 from cmmanet.params import EvaluatePlan, Rerank, TestFrames
-from pipeline.parts.scores import over_trials, protocol, reranking_of, score_split
+from pipeline.parts.run_scores import protocol, reranking_of, score_split
 
 PID = [9, 1, 1, 2, 2, -1, 0]
 CAMERA = [1, 1, 2, 1, 2, 1, 2]
@@ -47,8 +47,8 @@ def test_tracklets_that_were_not_embedded_are_told() -> None:
         score_split(features(rows, PLACES), rows, tracklets(), SPLIT, None)
 
 
-@pytest.mark.parametrize("reranking", [None, Reranking(2, 1, 0.3)])
-def test_a_split_that_cannot_be_scored_is_told(reranking: Reranking | None) -> None:
+@pytest.mark.parametrize("reranking", [None, Rerank(k1=2, k2=1, weight=0.3)])
+def test_a_split_that_cannot_be_scored_is_told(reranking: Rerank | None) -> None:
     rows = [1, 2, 3, 4, 5, 6]
     alone = Split(train=[0], query=[1, 3], gallery=[5, 6])
     with pytest.raises(ValueError, match=r"^none of the 2 queries has a right answer .* scored$"):
@@ -58,38 +58,12 @@ def test_a_split_that_cannot_be_scored_is_told(reranking: Reranking | None) -> N
 def test_reranking_of_a_plan() -> None:
     assert reranking_of(EvaluatePlan(rerank="none")) is None
     rerank = Rerank(k1=20, k2=6, weight=0.3)
-    assert reranking_of(EvaluatePlan(rerank=rerank)) == Reranking(k1=20, k2=6, weight=0.3)
-
-
-def test_metrics_are_reduced_one_by_one_for_each_scoring() -> None:
-    trials = [
-        {
-            scoring: {metric: 10.0 * number + start + 100 * trial for number, metric in METRICS_OF}
-            for start, scoring in enumerate(("cosine.dense", "euclidean.dense"))
-        }
-        for trial in (0, 1, 2)
-    ]
-    for trial in trials:
-        trial["cosine.dense"]["queries"] = 7
-    reduced = over_trials(trials)
-    assert reduced == {
-        scoring: {metric: 10.0 * number + start + 100 for number, metric in METRICS_OF}
-        for start, scoring in enumerate(("cosine.dense", "euclidean.dense"))
-    }
-    assert over_trials(trials, max)["cosine.dense"]["rank5"] == 210
-
-
-METRICS_OF = list(enumerate(METRICS))
+    assert reranking_of(EvaluatePlan(rerank=rerank)) == rerank
 
 
 def test_protocol_counts_the_first_splits_gallery() -> None:
     other = Split(train=[1], query=[0], gallery=[2])
     trials = Trials(protocol="mars", source="the info files", splits=[SPLIT, other], trials=[0, 1])
-    assert protocol(trials, tracklets()) == {
-        "name": "mars",
-        "splits": "the info files",
-        "query": 2,
-        "gallery": 4,
-        "distractors": 1,
-        "junk": 1,
-    }
+    assert protocol(trials, tracklets()) == Protocol(
+        name="mars", splits="the info files", query=2, gallery=4, distractors=1, junk=1
+    )

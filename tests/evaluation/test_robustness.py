@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cmmanet.evaluation.comparison import DRAWS, SEED
-from cmmanet.evaluation.occlusion import robustness
+from cmmanet.evaluation.robustness import robustness
 from cmmanet.evaluation.uncertainty import gain_on_one_split, identity_bootstrap, training_variance
 
 ARMS = ("baseline", "a", "b", "c")

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmmanet.evaluation.attention.claims import judge_claims
-from cmmanet.evaluation.attention.judging import Judged, verdict
+from cmmanet.evaluation.attention.claim_verdicts import judge_claims
+from cmmanet.evaluation.attention.judging import Judgement, verdict
 from cmmanet.evaluation.attention.paper_claims import CLAIMS
 from cmmanet.evaluation.attention.table import BOUND, COLUMNS, KEYS, MEASURES, OF_PARTS
 from cmmanet.evaluation.comparison import DRAWS, SEED
@@ -340,15 +340,15 @@ UP, DOWN, LITTLE = Gain(0.2, 0.1, 5, True), Gain(-0.2, 0.1, 5, True), Gain(0.05,
 @pytest.mark.parametrize(
     ("judged", "said"),
     [
-        (Judged(Gain(0.2, 0.1, 5.0, True), [UP, DOWN]), "holds"),
-        (Judged(Gain(-0.2, 0.1, 5.0, True), [DOWN]), "contradicted"),
-        (Judged(Gain(0.05, 0.1, 5.0, False), [LITTLE]), "not resolved"),
-        (Judged(Gain(-0.2, None, None, None), [DOWN, DOWN]), "no in each of 2"),
-        (Judged(Gain(0.1, None, None, None), [UP, LITTLE]), "undecided"),
-        (Judged(Gain(0.05, None, None, None), [LITTLE]), "undecided"),
-        (Judged(Gain(0.0, None, None, None), [UP, DOWN, LITTLE]), "the trainings disagree"),
-        (Judged(Gain(0.2, None, None, None), [Gain(0.2, None, None, None)]), "no telling"),
+        (Judgement(Gain(0.2, 0.1, 5.0, True), [UP, DOWN]), "holds"),
+        (Judgement(Gain(-0.2, 0.1, 5.0, True), [DOWN]), "contradicted"),
+        (Judgement(Gain(0.05, 0.1, 5.0, False), [LITTLE]), "not resolved"),
+        (Judgement(Gain(-0.2, None, None, None), [DOWN, DOWN]), "no in each of 2"),
+        (Judgement(Gain(0.1, None, None, None), [UP, LITTLE]), "undecided"),
+        (Judgement(Gain(0.05, None, None, None), [LITTLE]), "undecided"),
+        (Judgement(Gain(0.0, None, None, None), [UP, DOWN, LITTLE]), "the trainings disagree"),
+        (Judgement(Gain(0.2, None, None, None), [Gain(0.2, None, None, None)]), "no telling"),
     ],
 )
-def test_verdicts(judged: Judged, said: str) -> None:
+def test_verdicts(judged: Judgement, said: str) -> None:
     assert verdict(+1, judged) == said

@@ -1,18 +1,20 @@
-"""The ambiguity table: what each silence of the paper is worth."""
+"""The ambiguity page: sensitivity to details that the paper does not specify."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+from cmmanet.evaluation.comparison import Comparison, Step
 from cmmanet.evaluation.metrics import Scoring
-from cmmanet.params import READING
-from cmmanet.reporting.cells import DASH, measured, paragraph, table
+from cmmanet.evaluation.records import ArmResult
+from cmmanet.evaluation.uncertainty import Gain
+from cmmanet.params import READING, ReadingsPlan
 from cmmanet.reporting.conditions import conditions, not_the_papers, reranked_with
-from cmmanet.reporting.results import ArmResult, Comparison, Gain, is_partial, title
+from cmmanet.reporting.inputs import is_partial, title
+from cmmanet.reporting.markdown import DASH, measured, paragraph, table
 from cmmanet.reporting.settings import changes
 from cmmanet.reporting.steps import NO_TELLING, sureness, verdict, with_half_width
-from cmmanet.reporting.warned import warned
+from cmmanet.reporting.training_warnings import list_warnings
 
 HEADER = [
     "reading",
@@ -36,18 +38,21 @@ LEGEND = (
 
 
 def render_ambiguity(
-    plan: Mapping[str, Any],
-    results: Mapping[tuple[str, str], Any],
+    plan: ReadingsPlan,
+    results: Mapping[tuple[str, str], ArmResult],
     trained: Mapping[str, Comparison],
-    scored: Mapping[str, Comparison],
+    scored: Mapping[str, Sequence[Step]],
 ) -> str:
-    """The page reports/ambiguity.md.
+    """Render the page reports/ambiguity.md.
 
-    From plan/readings.json, the results by (dataset, arm), and by dataset the comparisons of the
-    arm with its readings, and of its scorings among each other.
+    Args:
+        plan: names the arm, its readings and the datasets.
+        results: by (dataset, arm).
+        trained: by dataset, the arm compared with its readings.
+        scored: by dataset, the steps from the arm's scoring to others.
     """
-    scoring = Scoring(plan["distance"], plan["test_frames"])
-    arm = plan["arm"]
+    scoring = Scoring(plan.distance, plan.test_frames)
+    arm = plan.arm
     parts = [
         "# What the paper leaves open, and what it is worth",
         paragraph(
@@ -56,10 +61,10 @@ def render_ambiguity(
         ),
         paragraph(LEGEND),
     ]
-    for dataset in plan["datasets"]:
-        own: ArmResult = results[dataset, arm]
-        readings = [f"{READING}{name}" for name in plan["readings"]]
-        arms: dict[str, ArmResult] = {name: results[dataset, name] for name in (arm, *readings)}
+    for dataset in plan.datasets:
+        own = results[dataset, arm]
+        readings = [f"{READING}{name}" for name in plan.readings]
+        arms = {name: results[dataset, name] for name in (arm, *readings)}
         named = {name.removeprefix(READING): result for name, result in arms.items()}
         parts.append(f"## {title(dataset)}")
         if is_partial(arms.values()):
@@ -69,12 +74,12 @@ def render_ambiguity(
             "### Trained otherwise",
             table(HEADER, _trained(arms, arm, scoring, trained[dataset]), 2, last_text=True),
             sureness(dataset, trained[dataset]),
-            *warned(named),
+            *list_warnings(named),
             "### Scored otherwise",
             "The same networks as the first row above.",
             table(HEADER, _scored(own, scoring, scored[dataset]), 2, last_text=True),
             *reranked_with([own]),
-            conditions([own], scoring, with_map=True),
+            conditions([own], scoring),
         ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -82,7 +87,6 @@ def render_ambiguity(
 def _trained(
     arms: Mapping[str, ArmResult], first: str, scoring: Scoring, comparison: Comparison
 ) -> list[list[str]]:
-    gains = {step["after"]: step["metrics"] for step in comparison["steps"]}
     rows = []
     for arm, result in arms.items():
         r1, mean_ap = (measured(result, scoring, metric) for metric in ("rank1", "map"))
@@ -90,25 +94,25 @@ def _trained(
             rows.append([f"`{arm}`", "the default", r1, DASH, mean_ap, DASH, DASH])
         else:
             name = f"`{arm.removeprefix(READING)}`"
-            what = ", ".join(changes(arms[first]["config"], result["config"]))
-            if what:
-                rows.append([name, what, r1, *_gained(gains[arm], mean_ap)])
+            what = ", ".join(changes(arms[first].config, result.config))
+            if gains := comparison.gains(first, arm):
+                rows.append([name, what, r1, *_gained(gains, mean_ap)])
             else:
                 rows.append([name, "as this recipe has it", r1, DASH, mean_ap, DASH, DASH])
     return rows
 
 
-def _scored(result: ArmResult, scoring: Scoring, comparison: Comparison) -> list[list[str]]:
-    gains = {step["after"]: step["metrics"] for step in comparison["steps"]}
+def _scored(result: ArmResult, scoring: Scoring, steps: Sequence[Step]) -> list[list[str]]:
+    gains = {step.after: step.metrics for step in steps}
     rows = []
     for other in scoring.variations():
-        if str(other) not in result["mean"]:
+        if str(other) not in result.mean:
             continue
         r1, mean_ap = (measured(result, other, metric) for metric in ("rank1", "map"))
-        told = [DASH, mean_ap, DASH, "other queries"]
+        cells = [DASH, mean_ap, DASH, "other queries"]
         if str(other) in gains:
-            told = _gained(gains[str(other)], mean_ap)
-        rows.append([f"`{other}`", f"`{scoring}`", r1, *told])
+            cells = _gained(gains[str(other)], mean_ap)
+        rows.append([f"`{other}`", f"`{scoring}`", r1, *cells])
     step = measured(result, scoring, "map_step")
     rows.append(["step AP", "trapezoid AP", DASH, DASH, step, DASH, DASH])
     return rows

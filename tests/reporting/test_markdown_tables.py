@@ -1,8 +1,9 @@
 """Tables of a Markdown page."""
 
+from reporting import made_up
 from reporting.pages import tables_of
 
-from cmmanet.reporting.parsed import Names, Table, parser, plain, slug, tables_in
+from cmmanet.reporting.markdown_tables import Names, Table, parser, plain, slug, tables_in
 
 PAGE = r"""# Title
 
@@ -57,7 +58,7 @@ def test_cells_lose_their_marks_and_nothing_else() -> None:
     assert [table.aligned for table in (first, second, third)] == ["lr", "cl", "l"]
 
 
-def test_every_table_of_a_real_page_is_found(made_up) -> None:
+def test_every_table_of_a_real_page_is_found() -> None:
     page = made_up.page(made_up.report(["synthetic"]), made_up.results("synthetic"))
     by_eye = list(tables_of(page).values())
     found = read(page)

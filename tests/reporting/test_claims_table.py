@@ -8,7 +8,7 @@ import pytest
 from reporting.pages import tables_of
 
 from cmmanet.evaluation.attention.table import MEASURES
-from cmmanet.reporting.claims import TITLES, claims_section
+from cmmanet.reporting.claims_table import TITLES, claims_section
 
 EACH = "yes in each of 2"
 
