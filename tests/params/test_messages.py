@@ -20,7 +20,7 @@ def check_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sampler": "rnd"}, "sampler: 'rnd' is not one of random_interval, restricted"),
+        ({"sampler": "rnd"}, "sampler: 'rnd' is not one of .*random_interval, restricted"),
         ({"foo": 1}, "params.yaml: foo: unknown key"),
         ({"seed": -1}, "seed: input should be greater than or equal to 0, got -1"),
         ({"datasets": []}, "datasets: "),
@@ -39,7 +39,7 @@ def check_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None
             {"variants__baseline": {"seed": 1}},
             "variants.baseline.seed: not a key of a recipe, nor `sampler`",
         ),
-        ({"variants__x": {"sampler": "y"}}, "x.sampler: 'y' is not one of random_interval, res"),
+        ({"variants__x": {"sampler": "y"}}, "variants.x.sampler: 'y' is not one of "),
         ({"variants__x": {"sampler": ["restricted"]}}, "variants.x.sampler: .* is not one of"),
         ({"variants__x": {"sampling": {"draw": "clip"}}}, "x.sampling: not a key of a recipe"),
         (
@@ -271,7 +271,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         ({"arms": ["cmmanet-random_interval"] * 2}, "arms: 'cmmanet-random_interval' is listed"),
         (
             {"arms": ["basline", "cmmanet-random_interval"]},
-            "arms: 'basline' is not a variant (baseline, cmmanet-random_interval, cmmanet-restr",
+            "arms: 'basline' is not a variant (baseline, ",
         ),
         (
             {"datasets": ["x"]},

@@ -1,11 +1,11 @@
-"""`params.yaml` as validated, typed objects, and its resolution into one plan an arm.
+"""`params.yaml` as validated, typed objects, and its resolution into one plan per arm.
 
-The only place that says which parameters exist and which values they may take. A value
-that is wrong is refused with its full path, what was given and what is allowed.
+The only definition of the parameters and their allowed values. A wrong value is refused with its
+full path, the value given and the values allowed.
 
-In the order in which data flows: `recipe` and `sections` say what the file may hold, `whole` what
-is checked across its sections; `plan_files` says what stages depend on, and `resolve` makes it;
-`load` reads the file, and `messages` says what is wrong in it.
+In the order in which data flows: `recipe` and `sections` define the sections of the file, `whole`
+the checks across them; `plan_files` defines what stages depend on, and `resolve` makes it; `load`
+reads the file, and `messages` phrases what is wrong in it.
 """
 
 from cmmanet.params.load import load_params

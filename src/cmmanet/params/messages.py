@@ -1,4 +1,4 @@
-"""What is wrong in params.yaml, in the words of the file."""
+"""Describe what is wrong in params.yaml, in the terms of the file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-# What pydantic calls the members of `float | Literal[...]` and the like.
+# Pydantic's names of the members of `float | Literal[...]` and the like.
 _UNION_MEMBER = re.compile(r"WeightsFile$|Rerank$|constrained-|literal\[")
 
-# What pydantic says in Python's words: by the kind of problem.
+# In place of pydantic's messages in Python's terms, by the type of the error.
 _KEYS = "input should be keys and values"
 _WORDS = {
     "model_type": _KEYS,
@@ -33,10 +33,10 @@ _WORDS = {
     "union_tag_invalid": "kind should be one of {expected_tags}",
 }
 
-# A key without a value is no empty list; how to write one is not obvious.
+# A key without a value is not an empty list; how to write one is not obvious.
 _EMPTY = {"tuple_type": "an empty list is []", "dict_type": "without any keys it is {}"}
 
-# As much of a wrong value as one line has room for.
+# Characters of a wrong value that are shown.
 _LONGEST = 80
 
 
@@ -45,12 +45,12 @@ class ParamsError(ValueError):
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names in a message, in alphabetical order."""
+    """Join names in alphabetical order."""
     return ", ".join(sorted(names))
 
 
 def not_yaml(error: yaml.YAMLError) -> str:
-    """Why a text is no YAML, and in which line."""
+    """Describe why a text is not YAML, and in which line."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return f"not valid YAML: {' '.join(str(error).split())}"
     where = f"line {error.problem_mark.line + 1}"
@@ -63,28 +63,28 @@ def not_yaml(error: yaml.YAMLError) -> str:
 
 
 def readable(error: ValidationError, where: str) -> str:
-    """Every wrong key on its own line; `where` is the file and what was laid over what."""
+    """Describe each wrong key on its own line; `where` names the file and the sections merged."""
     problems: dict[tuple[str, ...], list[ErrorDetails]] = {}
     for problem in error.errors():
         problems.setdefault(_key(problem["loc"]), []).append(problem)
     lines = []
     for key, own in problems.items():
         if any(other[: len(key)] == key != other for other in problems):
-            continue  # what is wrong lies within: `weights` has the keys of a file, and one is bad
-        lines.append(": ".join(filter(None, (where, ".".join(key), _told(own)))))
+            continue  # the error is further inside: a key of the file given as `weights`, say
+        lines.append(": ".join(filter(None, (where, ".".join(key), _problem(own)))))
     return "\n".join(lines)
 
 
 def given(value: Any) -> str:
-    """A value as it stands in a message, in one line."""
+    """Return a value as text on one line."""
     if value is None:
         return "nothing"
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def _told(problems: list[ErrorDetails]) -> str:
-    """What is wrong with one key: of `float | Literal["soft"]`, neither is what it should be."""
+def _problem(problems: list[ErrorDetails]) -> str:
+    """Describe the errors of one key: `float | Literal["soft"]` has one per alternative."""
     first = problems[0]
     if first["type"] == "value_error":
         return first["msg"].removeprefix("Value error, ")
@@ -96,9 +96,9 @@ def _told(problems: list[ErrorDetails]) -> str:
         return "a key should be text; put it in quotes"
     texts = [_text(problem) for problem in problems]
     choices = [texts[0], *(text.removeprefix("input should be ") for text in texts[1:])]
-    told = f"{', or '.join(choices)}, got {given(first['input'])}"
+    message = f"{', or '.join(choices)}, got {given(first['input'])}"
     empty = _EMPTY.get(first["type"]) if first["input"] is None else None
-    return f"{told} ({empty})" if empty else told
+    return f"{message} ({empty})" if empty else message
 
 
 def _text(problem: ErrorDetails) -> str:
@@ -108,7 +108,7 @@ def _text(problem: ErrorDetails) -> str:
 
 
 def _key(location: tuple[int | str, ...]) -> tuple[str, ...]:
-    """The key as it stands in the file: pydantic puts the names of union members in."""
+    """Return the key as in the file, without the names of union members that pydantic inserts."""
     parts = list(location)
     for choice, depth in (("samplers", 2), ("sampling", 1)):
         if parts[:1] == [choice] and len(parts) > depth:

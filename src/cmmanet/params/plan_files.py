@@ -1,4 +1,4 @@
-"""What stands in each plan file: what a stage depends on of params.yaml, and no more."""
+"""The content of each plan file: the parameters that a stage depends on, and no others."""
 
 from __future__ import annotations
 

@@ -21,10 +21,10 @@ TestHalf = Literal["first", "last"]
 
 
 class RandomInterval(Strict):
-    """Random interval sampling (paper, III-A): g frames from one of a clip's frames to the next.
+    """Random interval sampling (paper, III-A): a clip's frames lie g apart.
 
-    g is drawn once an epoch or once a clip. The first frame is any from which the clip fits, or
-    one of the paper's own range, which leaves out a tracklet's first g frames.
+    g is drawn once per epoch or once per clip. The first frame is any from which the clip fits, or
+    one of the paper's range, which leaves out a tracklet's first g frames.
     """
 
     kind: Literal["random_interval"]

@@ -1,9 +1,9 @@
-"""What every section and every plan is."""
+"""The base of every section and every plan."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Strict(BaseModel):
-    """Keys and values of which none may be unknown, and none is changed afterwards."""
+    """Immutable; unknown keys, infinities and NaN are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
