@@ -16,7 +16,7 @@ On two shared cores of an x86-64 server:
 | first batch | 0.43 s, 149 MB above the imports | |
 | 8 workers, memory of theirs alone | 21 MB forked, 264 MB after an epoch | |
 
-The names are MARS's own where its info files lie at ../shared/mars_info, else as many made up.
+The names are MARS's own where its info files are in ../shared/mars_info, else made up.
 """
 
 import lzma
@@ -40,7 +40,7 @@ from cmmanet.frames.decode import decode_into, read_frames
 
 INFO = Path(__file__).resolve().parents[2] / "shared" / "mars_info"
 PICTURES = 20_000
-DISTINCT = 1_000  # of them, drawn; each stands in the zip twenty times
+DISTINCT = 1_000  # images that are drawn; the zip has each of them twenty times
 CLIPS, FRAMES = 28, 6  # a batch
 ROUNDS = 15
 
