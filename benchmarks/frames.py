@@ -10,13 +10,13 @@ On two shared cores of an x86-64 server:
 
 | | ours | reference |
 |---|---|---|
-| index, 1,191,003 members | 6.0 s, 1,132 MB | `zipfile` lists them: 7.8 s, 957 MB |
+| index, 1,191,003 members | 10.3 s, 972 MB | `zipfile` lists them: 7.8 s, 957 MB |
 | stored clips, frames a second and core | 9,485 | from memory: 10,093 (0.94) |
 | deflated clips | 7,713 | from memory: 9,769 (0.79) |
 | first batch | 0.43 s, 149 MB above the imports | |
 | 8 workers, memory of theirs alone | 21 MB forked, 264 MB after an epoch | |
 
-The names are MARS's own where its info files lie at ../shared/mars_info, else as many made up.
+The names are MARS's own where its info files are in ../shared/mars_info, else made up.
 """
 
 import lzma
@@ -40,7 +40,7 @@ from cmmanet.frames.decode import decode_into, read_frames
 
 INFO = Path(__file__).resolve().parents[2] / "shared" / "mars_info"
 PICTURES = 20_000
-DISTINCT = 1_000  # of them, drawn; each stands in the zip twenty times
+DISTINCT = 1_000  # images that are drawn; the zip has each of them twenty times
 CLIPS, FRAMES = 28, 6  # a batch
 ROUNDS = 15
 

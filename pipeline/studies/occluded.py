@@ -46,7 +46,7 @@ def main(level: Level) -> None:
     content = {
         "level": level,
         "folder": raw.relative_to(workspace.raw_folder()).as_posix(),
-        # With their hashes: other pixels of the same sizes must be embedded anew.
+        # With their hashes: other pixels of the same sizes must be embedded again.
         "archives": {
             part.name: digest_part(part, own).sha256
             for part, own in zip(parts, members, strict=True)

@@ -73,12 +73,12 @@ def get(server: Server, target: Path) -> None:
 
 
 def test_download_appears_whole_and_tells_its_progress(server: Server, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
+    calls: list[tuple[int, int | None]] = []
     mirror = f"http://127.0.0.1:{server.server_port}/mirror/"
     target = tmp_path / "new" / "file.zip"
-    get_file(mirror, "a b/file.zip", target, on_bytes=lambda *bytes_: told.append(bytes_))
+    get_file(mirror, "a b/file.zip", target, on_bytes=lambda *bytes_: calls.append(bytes_))
     assert target.read_bytes() == CONTENT
-    assert told[-1] == (len(CONTENT), len(CONTENT)) and told == sorted(told)
+    assert calls[-1] == (len(CONTENT), len(CONTENT)) and calls == sorted(calls)
     assert list(target.parent.iterdir()) == [target]
 
 
@@ -132,7 +132,7 @@ def test_another_range_than_asked_is_refused(server: Server, tmp_path: Path) -> 
     assert (tmp_path / "file.zip").read_bytes() == CONTENT
 
 
-def test_missing_file_and_unreachable_server_are_told(server: Server, tmp_path: Path) -> None:
+def test_missing_file_and_unreachable_server_are_reported(server: Server, tmp_path: Path) -> None:
     mirror = f"http://127.0.0.1:{server.server_port}/mirror"
     with pytest.raises(MirrorError, match=r"/mirror/no\.zip: 404"):
         get_file(mirror, "no.zip", tmp_path / "no.zip", on_bytes=ignore)

@@ -169,7 +169,7 @@ def test_missing_split_file_alone_is_named(write_two_camera: Write) -> None:
     root = write_two_camera("prid2011", {(1, 1): 1}, folder="prid")
     with pytest.raises(DatasetError, match=r"missing splits\.json\. Put it into .*/prid: "):
         PRID_2011.find_parts(root)
-    # The archive of iLIDS-VID should hold it; one that does not is told by name.
+    # The archive of iLIDS-VID should have it; one that does not is named.
     root = write_two_camera("ilids-vid", {(1, 1): 1, (1, 2): 1}, folder="tar")
     with pytest.raises(DatasetError, match=r"tar: has no train_test_splits_ilidsvid\.mat"):
         ILIDS_VID.trials(full(ILIDS_VID), root, count=1)
@@ -242,7 +242,7 @@ def changed(row: int, column: int, value: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (np.tile(np.arange(1, 301), (9, 1)), r"10×300 matrix, found \(9, 300\)"),
+        (np.tile(np.arange(1, 301), (9, 1)), r"10×300 matrix, got \(9, 300\)"),
         (changed(3, 7, 301), r"split 3: index 301 is not in 1–300"),
         (changed(0, 0, 0), r"split 0: index 0 is not"),
         (changed(2, 299, 1), r"split 2: person 1 is listed twice: the halves must not overlap"),

@@ -170,7 +170,7 @@ def _matrix(path: Path, key: str) -> npt.NDArray[np.int64]:
 def _tracklets(path: Path, key: str) -> npt.NDArray[np.int64]:
     table = _matrix(path, key)
     if table.ndim != 2 or table.shape[1] != 4 or len(table) == 0:
-        raise DatasetError(f"{path}: expected rows of 4 numbers, found an array {table.shape}")
+        raise DatasetError(f"{path}: expected rows of 4 numbers, got an array {table.shape}")
     if (table[:, 1] < table[:, 0]).any() or table[0, 0] != 1:
         raise DatasetError(f"{path}: a tracklet's last line is before its first")
     if (table[1:, 0] != table[:-1, 1] + 1).any():

@@ -93,7 +93,7 @@ def matrix_splits(where: str, content: bytes, matrix: SplitMatrix, test_half: st
     table = read_matrix(where, content, matrix.key)
     count = len(matrix.numbers)
     if table.shape != (SPLITS, count):
-        raise DatasetError(f"{where}: expected a {SPLITS}×{count} matrix, found {table.shape}")
+        raise DatasetError(f"{where}: expected a {SPLITS}×{count} matrix, got {table.shape}")
     splits = []
     for number, row in enumerate(table):
         if row.min() < 1 or row.max() > count:

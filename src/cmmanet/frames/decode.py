@@ -1,4 +1,4 @@
-"""Bytes of one frame to a uint8 picture."""
+"""Decodes the bytes of a frame to uint8 pixels."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from PIL import Image, UnidentifiedImageError
 
 from cmmanet.frames.archive import FrameStore
 
-# Crops have some ten thousand pixels; what claims to be far larger is not decoded.
+# Crops have some ten thousand pixels; an image that claims far more is not decoded.
 MAX_PIXELS = 4096 * 4096
 
 
 class DecodeError(ValueError):
-    """Bytes that are no whole image."""
+    """Bytes that are not a whole image."""
 
 
 def decode(data: bytes, height: int, width: int) -> npt.NDArray[np.uint8]:
     """Decode and, where the size differs, resize with antialiasing: uint8 [height, width, 3].
 
     Raises:
-        DecodeError: if the bytes are no image, are cut short, or claim an absurd size.
+        DecodeError: if the bytes are not an image, are cut short, or claim an absurd size.
     """
     picture = np.empty((height, width, 3), np.uint8)
     decode_into(data, picture)
@@ -31,12 +31,12 @@ def decode(data: bytes, height: int, width: int) -> npt.NDArray[np.uint8]:
 
 
 def decode_into(data: bytes, picture: npt.NDArray[np.uint8]) -> None:
-    """Decode, as `decode` does, to where the pixels are wanted: uint8 [height, width, 3].
+    """Decode as `decode` does, into `picture`: uint8 [height, width, 3].
 
-    A copy of the pixels would take a quarter of decoding's time.
+    Copying the pixels would take a quarter of decoding's time.
 
     Raises:
-        DecodeError: as `decode` does; then `picture` may hold anything.
+        DecodeError: as `decode` does; the content of `picture` is undefined then.
     """
     if _decode_jpeg(data, picture):
         return
@@ -45,19 +45,19 @@ def decode_into(data: bytes, picture: npt.NDArray[np.uint8]) -> None:
             _check_size(image.height, image.width)
             _resize_into(image.convert("RGB"), picture)
     except UnidentifiedImageError:
-        raise DecodeError(f"no JPEG or PNG image ({len(data):,} bytes)") from None
+        raise DecodeError(f"not a JPEG or PNG image ({len(data):,} bytes)") from None
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise DecodeError(str(error)) from None
 
 
 def _decode_jpeg(data: bytes, picture: npt.NDArray[np.uint8]) -> bool:
-    """Decode a colour or grey JPEG; false, and nothing done, for anything else.
+    """Decode a colour or grey JPEG; return false for anything else, and leave `picture` alone.
 
-    simplejpeg: the same pixels as Pillow, 1.6 to 3 times as fast (benchmarks/decoders.py), and it
-    refuses a baseline JPEG that is cut short even where an end marker follows. There Pillow and
-    torchvision fill the missing part with grey and say nothing.
+    simplejpeg gives the same pixels as Pillow, 1.6 to 3 times as fast (benchmarks/decoders.py),
+    and refuses a baseline JPEG that is cut short even where an end marker follows. There Pillow
+    and torchvision silently fill the missing part with grey.
     """
-    # The GPU machines' image lacks it; what only imports this module need not have it.
+    # Imported here: the GPU machines' image lacks it, and need not have it to import this module.
     import simplejpeg
 
     try:
@@ -97,7 +97,7 @@ def read_frames(
     A row that repeats is decoded once.
 
     Raises:
-        DecodeError: names the frame and the archive that it lies in.
+        DecodeError: names the frame and its archive.
     """
     frames = np.empty((len(rows), height, width, 3), np.uint8)
     first: dict[int, int] = {}

@@ -67,7 +67,7 @@ class _Tracklet:
 class _Staging:
     """The pedestrians of a tracklet, and the place of the detector's box around the first one."""
 
-    people: list[Appearance]
+    pedestrians: list[Appearance]
     occluder: Occluder | None = None
     size: float = 1.0
     right: float = 0.0
@@ -138,11 +138,11 @@ def _render_tracklet(tracklet: _Tracklet, settings: _Settings) -> list[tuple[byt
                 yaw=yaw + i / 2,
                 phase=phase + 2 * i + look.cadence * frame,
             )
-            for i, look in enumerate(staging.people)
+            for i, look in enumerate(staging.pedestrians)
         ]
         for seen in views:
             draw_shadow(canvas, seen)
-        for look, seen in zip(staging.people, views, strict=True):
+        for look, seen in zip(staging.pedestrians, views, strict=True):
             draw_pedestrian(canvas, look, seen)
         if occluder and 0 <= frame - occluder.start < occluder.frames:
             occluder.draw(canvas, frame - occluder.start, views[0])
