@@ -24,8 +24,6 @@ ROOT = Path(__file__).resolve().parents[2]
 NEUTRAL = {
     "cmmanet.params": "its values reach a stage through plan/, which the stage depends on",
     "pipeline": "import path, and environment variables of MLflow",
-    "pipeline.parts.identity": "whether an interrupted training is this one",
-    "pipeline.parts.resume": "goes on to the same bits",
     "pipeline.parts.command": "how a stage starts and fails",
     "pipeline.parts.provenance": "records which code computed a number",
     "pipeline.parts.tracking": "copies numbers to MLflow",

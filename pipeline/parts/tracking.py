@@ -15,12 +15,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from pipeline.parts import workspace
 from pipeline.parts.provenance import code
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 EXPERIMENT = "cmmanet"
 
@@ -29,6 +34,27 @@ NO_RUN = ""
 
 # MLflow refuses longer values of parameters and tags.
 _LONGEST_VALUE = 5000
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What MLflow is told of a run.
+
+    Attributes:
+        name: as the list of runs shows it.
+        tags: what tells the run from the others of its parent.
+        params: by nested keys.
+        dataset: name, digest and source.
+        place: tags that do not matter to whether it is the same run.
+        parent: the id of the run that it is nested in, if any.
+    """
+
+    name: str
+    tags: Mapping[str, str]
+    params: Mapping[str, object]
+    dataset: Mapping[str, str]
+    place: Mapping[str, str]
+    parent: str = NO_RUN
 
 
 class Tracker:
@@ -72,26 +98,15 @@ class Tracker:
         self._logged: dict[tuple[str, str], int] = {}
 
     @contextmanager
-    def run(
-        self,
-        name: str,
-        *,
-        parent: str | None,
-        params: Mapping[str, object],
-        tags: Mapping[str, str],
-        dataset: Mapping[str, str],
-        resumed: str | None = None,
-    ) -> Iterator[str]:
-        """A run's id; the run ends as finished, killed or failed with the block.
+    def run(self, described: TrackedRun) -> Iterator[str]:
+        """Give a run's id; the run ends as finished, killed or failed with the block.
 
-        The run `resumed` goes on if this store has it, and takes no metric twice.
+        A run of the same tags and parent goes on if this store has it, and takes no metric twice.
         """
         run_id = NO_RUN
         try:
-            if resumed and self._reopen(resumed):
-                run_id = resumed
-            else:
-                run_id = self._create(name, parent, params, tags, dataset)
+            found = self._find(described)
+            run_id = self._create(described) if found is None else self._reopen(found)
         except Exception as error:
             self._complain(error)
         if run_id == NO_RUN:
@@ -108,69 +123,64 @@ class Tracker:
             with self._tolerated():
                 self._client.set_terminated(run_id, status)
 
-    def _create(
-        self,
-        name: str,
-        parent: str | None,
-        params: Mapping[str, object],
-        tags: Mapping[str, str],
-        dataset: Mapping[str, str],
-    ) -> str:
+    def finished(self, described: TrackedRun) -> str:
+        """Return the id of a run that this store has as finished, else `NO_RUN`."""
+        with self._tolerated():
+            found = self._find(described)
+            if found is not None and found.info.status == "FINISHED":
+                return str(found.info.run_id)
+        return NO_RUN
+
+    def _find(self, described: TrackedRun) -> Run | None:
+        wanted = {**described.tags, "mlflow.parentRunId": described.parent}
+        runs = self._search(wanted)
+        return runs[0] if runs else None
+
+    def _search(self, tags: Mapping[str, str], condition: str = "") -> list[Run]:
+        wanted = [f"tags.`{name}` = '{value}'" for name, value in tags.items() if value]
+        condition = " and ".join([condition, *wanted] if condition else wanted)
+        return list(self._client.search_runs([self._experiment], condition))
+
+    def _create(self, described: TrackedRun) -> str:
         from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
-        all_tags = {"mlflow.runName": name, **_provenance(), **tags}
-        if parent is not None:
-            all_tags["mlflow.parentRunId"] = parent
-        run_id: str = self._client.create_run(self._experiment, tags=all_tags).info.run_id
+        tags = {
+            "mlflow.runName": described.name,
+            **_provenance(),
+            **described.tags,
+            **described.place,
+        }
+        if described.parent:
+            tags["mlflow.parentRunId"] = described.parent
+        run_id: str = self._client.create_run(self._experiment, tags=tags).info.run_id
         # Parameters as dotted keys, as they stand in params.yaml.
-        values = [Param(key, str(value)[:_LONGEST_VALUE]) for key, value in workspace.flat(params)]
-        source = Dataset(
-            name=dataset["name"],
-            digest=dataset["digest"],
-            source_type="dvc",
-            source=dataset["source"],
-        )
+        values = [
+            Param(key, str(value)[:_LONGEST_VALUE])
+            for key, value in workspace.flat(described.params)
+        ]
+        source = Dataset(source_type="dvc", **described.dataset)
         inputs = [DatasetInput(source, [InputTag("mlflow.data.context", "training")])]
         with self._tolerated():
             self._client.log_batch(run_id, params=values)
             self._client.log_inputs(run_id, inputs)
         return run_id
 
-    def _reopen(self, run_id: str) -> bool:
-        """Let a run go on; false if this store never had it or somebody deleted it."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            run = self._client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return False
-            raise
-        if run.info.lifecycle_stage != "active":
-            return False
+    def _reopen(self, run: Run) -> str:
+        run_id: str = run.info.run_id
         self._client.update_run(run_id, status="RUNNING")
         for metric in run.data.metrics:
             steps = (m.step for m in self._client.get_metric_history(run_id, metric))
             self._logged[run_id, metric] = max(steps)
-        return True
+        return run_id
 
     def end_abandoned(self, tags: Mapping[str, str]) -> None:
         """Mark as killed the runs with these tags that never ended: their process was killed.
 
         The caller holds the lock that keeps a living one away.
         """
-        wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
         with self._tolerated():
-            for run in self._client.search_runs(
-                [self._experiment], f"attributes.status = 'RUNNING' and {wanted}"
-            ):
+            for run in self._search(tags, "attributes.status = 'RUNNING'"):
                 self._client.set_terminated(run.info.run_id, "KILLED")
-
-    def finish(self, run_id: str) -> None:
-        """Mark as finished a run whose process was killed just before it could."""
-        with self._tolerated():
-            if run_id != NO_RUN and self._client.get_run(run_id).info.status != "FINISHED":
-                self._client.set_terminated(run_id, "FINISHED")
 
     def metrics(self, run_id: str, values: Mapping[str, float], step: int = 0) -> None:
         """Log the finite ones of some numbers at a step."""

@@ -42,6 +42,11 @@ def raw_folder() -> Path:
     return root() / os.environ.get("CMMANET_DATA", "data/raw")
 
 
+def run_store() -> Path:
+    """Where finished and interrupted runs are kept: $CMMANET_RUNS, by default .runs."""
+    return root() / os.environ.get("CMMANET_RUNS", ".runs")
+
+
 def plan_file(name: str) -> Path:
     """A file of the plan stage."""
     return Path("plan") / name
@@ -253,17 +258,6 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, obj
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def is_locked(folder: Path, name: str) -> bool:
-    """Whether a process keeps others out of what `name` stands for."""
-    lock = FileLock(folder / f"{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
 
 
 @contextmanager

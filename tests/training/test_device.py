@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from cmmanet.training import device
-from cmmanet.training.device import choose_device, choose_precision, describe_device, deterministic
+from cmmanet.training.device import (
+    choose_device,
+    choose_precision,
+    describe_device,
+    deterministic,
+    peak_memory,
+    reset_peak_memory,
+)
 
 CPU = torch.device("cpu")
 
@@ -57,3 +64,11 @@ def test_what_has_no_deterministic_kernel_is_collected(monkeypatch: pytest.Monke
 def test_other_warnings_pass() -> None:
     with pytest.warns(UserWarning, match="something else"), deterministic(torch.device("cuda")):
         warnings.warn("something else", stacklevel=1)
+
+
+def test_peak_memory_counts_from_its_reset_on() -> None:
+    held = torch.ones(30_000_000)
+    with_it = peak_memory(CPU)
+    del held
+    reset_peak_memory(CPU)
+    assert peak_memory(CPU) < with_it - 60_000_000

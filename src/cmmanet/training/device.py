@@ -8,7 +8,7 @@ import resource
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,10 +133,24 @@ def device_name(device: torch.device) -> str:
     return _cpu_field("model name") or platform.processor() or platform.machine()
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """Forget what this process has held so far: `peak_memory` counts from here on.
+
+    Without CUDA that takes Linux.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory(device: torch.device) -> int:
     """Return this process's peak in bytes so far: of CUDA memory, else of main memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text().split()
+        return 1024 * int(status[status.index("VmHWM:") + 1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import REPOSITORY
 from mlflow import MlflowClient
 
-from pipeline.parts.tracking import EXPERIMENT, Tracker
+from pipeline.parts.tracking import EXPERIMENT, NO_RUN, TrackedRun, Tracker
 
 DATASET = {"name": "synthetic", "digest": "abc", "source": "data/synthetic/frames.parquet"}
 
@@ -22,10 +22,13 @@ def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     return Tracker()
 
 
-def start(tracker: Tracker, parent: str | None = None) -> str:
-    with tracker.run(
-        "name", parent=parent, params={"a": {"b": 1}}, tags={"arm": "x"}, dataset=DATASET
-    ) as run:
+def described(parent: str = NO_RUN, **tags: str) -> TrackedRun:
+    place = {"folder": "/a b/runs"}
+    return TrackedRun("name", {"arm": "x", **tags}, {"a": {"b": 1}}, DATASET, place, parent)
+
+
+def start(tracker: Tracker, parent: str = NO_RUN) -> str:
+    with tracker.run(described(parent)) as run:
         return run
 
 
@@ -56,13 +59,33 @@ def test_runs_carry_parameters_dataset_tags_and_parent(tracker: Tracker, tmp_pat
 def test_a_run_that_ends_early_says_so(
     tracker: Tracker, tmp_path: Path, error: type[BaseException], status: str
 ) -> None:
-    with (
-        pytest.raises(error),
-        tracker.run("name", parent=None, params={}, tags={}, dataset=DATASET) as run,
-    ):
+    with pytest.raises(error), tracker.run(described()) as run:
         raise error
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
     assert client.get_run(run).info.status == status
+
+
+def test_the_same_run_goes_on_and_takes_no_metric_twice(tracker: Tracker, tmp_path: Path) -> None:
+    arm = start(tracker)
+    tags = {"trial": "0", "fingerprint": "abc"}
+    with pytest.raises(KeyboardInterrupt), tracker.run(described(arm, **tags)) as first:
+        tracker.metrics(first, {"loss": 2.0}, step=1)
+        raise KeyboardInterrupt
+    assert tracker.finished(described(arm, **tags)) == NO_RUN, "it was killed"
+    later = Tracker()
+    with later.run(described(arm, **tags)) as again:
+        for step in (1, 2):
+            later.metrics(again, {"loss": 1.0}, step=step)
+    assert again == first == later.finished(described(arm, **tags))
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    history = client.get_metric_history(first, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0)]
+    # Other tags, another parent, or a run that somebody deleted: another run.
+    others = [described(arm, **{**tags, "trial": "1"}), described(start(tracker), **tags)]
+    assert {later.finished(other) for other in others} == {NO_RUN}
+    client.delete_run(first)
+    with later.run(described(arm, **tags)) as new:
+        assert new not in (NO_RUN, first)
 
 
 def test_a_store_that_fails_later_warns_once_and_goes_on(
