@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cmmanet.evaluation.attention.claim_verdicts import judge_claims
-from cmmanet.params import PAPER_ARM, ArmPlan, ReportPlan
+from cmmanet.params import PAPER_ARM, ClaimsPlan
 from pipeline.parts import workspace
 from pipeline.parts.command import DatasetName, run
 from pipeline.parts.contrasts import identity_ratio
@@ -13,16 +13,13 @@ from pipeline.parts.contrasts import identity_ratio
 
 def main(dataset: DatasetName) -> None:
     """Judge the paper's claims about attention on DATASET, into claims/DATASET.json."""
-    plan = workspace.read_plan(ReportPlan, "report.json")
+    plan = workspace.read_plan(ClaimsPlan, f"{dataset}/claims.json")
     steps = [("single_mam", "single_mam_con"), ("multi_mam", PAPER_ARM)]
-    arms = {arm: _table(dataset, arm) for arm in plan.arms}
-    concentrated = [
-        arm
-        for arm in plan.arms
-        if workspace.read_plan(ArmPlan, f"{dataset}/{arm}.json").losses.concentration
-    ]
     judged = judge_claims(
-        arms, steps, concentrated=concentrated, test_to_train=identity_ratio(dataset)
+        {arm: _table(dataset, arm) for arm in plan.arms},
+        steps,
+        concentrated=plan.concentrated,
+        test_to_train=identity_ratio(dataset),
     )
     workspace.write_json(workspace.claims_file(dataset), {"dataset": dataset, **judged})
     verdicts = pd.Series([claim["verdict"] for claim in judged["claims"]], dtype=str)

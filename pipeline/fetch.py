@@ -21,14 +21,13 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from cmmanet.datasets import catalogue
 from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.datasets.mirror import get_file
-from cmmanet.frames import archive
 from cmmanet.frames.archive import digest_part, hash_file, list_members
 from cmmanet.params import DataPlan
 from pipeline.parts import workspace
 from pipeline.parts.command import DatasetName, run
+from pipeline.parts.dependencies import code_of
 from pipeline.parts.rendering import render_once
 
 
@@ -90,9 +89,7 @@ def _verify(dataset: str, folder: Path) -> dict[str, Any]:
     stamps = {str(file): _stamp(file) for file in [*official.info_files(folder), *parts]}
     cache = workspace.root() / "data" / ".manifests" / f"{dataset}.json"
     # Files that an older version of this code has verified are verified again.
-    packages = (Path(catalogue.__file__).parent, Path(archive.__file__).parent)
-    code = [Path(__file__), *(file for folder in packages for file in sorted(folder.glob("*.py")))]
-    version = [hash_file(file) for file in code]
+    version = code_of("pipeline.fetch")
     try:
         last = json.loads(cache.read_bytes())
         if last["stamps"] == stamps and last["version"] == version:

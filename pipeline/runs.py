@@ -60,7 +60,7 @@ def _wanted() -> set[str]:
     plans = [
         workspace.read_plan(ArmPlan, f"{path.parent.name}/{path.name}")
         for path in files
-        if path.parent.name != "code" and path.stem not in ("data", "split")
+        if path.parent.name != "code" and path.stem not in ("data", "split", "claims")
     ]
     if not plans:
         raise FileNotFoundError("plan: not there; run `python -m pipeline.plan` first")

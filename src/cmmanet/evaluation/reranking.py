@@ -110,7 +110,8 @@ def reranked_distances(
 
 def _distinct(embeddings: Tensor) -> tuple[Tensor, Tensor]:
     """Give the distinct rows, in the order in which they first occur, and which each row is."""
-    kind = torch.unique(embeddings, dim=0, return_inverse=True)[1]
+    # On the CPU: of rows, CUDA 13's `unique` reads memory that is not its own.
+    kind = torch.unique(embeddings.cpu(), dim=0, return_inverse=True)[1].to(embeddings.device)
     row = torch.arange(len(kind), device=kind.device)
     first = torch.full((int(kind.max()) + 1,), len(kind), device=kind.device)
     first, order = first.scatter_reduce(0, kind, row, "amin").sort()

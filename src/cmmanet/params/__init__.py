@@ -12,6 +12,7 @@ from cmmanet.params.load import load_params
 from cmmanet.params.messages import ParamsError
 from cmmanet.params.plan_files import (
     ArmPlan,
+    ClaimsPlan,
     CrossPlan,
     DataPlan,
     EvaluatePlan,
@@ -31,6 +32,7 @@ __all__ = [
     "READING",
     "TEST_FRAMES",
     "ArmPlan",
+    "ClaimsPlan",
     "CrossPlan",
     "DataPlan",
     "Distance",

@@ -51,6 +51,13 @@ class EvaluatePlan(Strict):
     rerank: Literal["none"] | Rerank
 
 
+class ClaimsPlan(Strict):
+    """What claims depends on; `concentrated` are the arms trained with the concentration loss."""
+
+    arms: tuple[str, ...]
+    concentrated: tuple[str, ...]
+
+
 class ReportPlan(Strict):
     """What the report shows: exactly these arms of these datasets."""
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from cmmanet.params.messages import ParamsError, readable
 from cmmanet.params.plan_files import (
     ArmPlan,
+    ClaimsPlan,
     CrossPlan,
     DataPlan,
     EvaluatePlan,
@@ -64,8 +65,10 @@ def plans(params: Params) -> dict[str, BaseModel]:
         files[f"{dataset}/split.json"] = SplitPlan(
             dataset=dataset, trials=data.trials, test_half=test_half
         )
-        for arm in params.arms:
-            files[f"{dataset}/{arm}.json"] = resolve_arm(params, dataset, arm)
+        arms = {arm: resolve_arm(params, dataset, arm) for arm in params.arms}
+        concentrated = tuple(arm for arm, plan in arms.items() if plan.losses.concentration)
+        files[f"{dataset}/claims.json"] = ClaimsPlan(arms=params.arms, concentrated=concentrated)
+        files |= {f"{dataset}/{arm}.json": plan for arm, plan in arms.items()}
         for reading in _readings(params):
             plan = resolve_reading(params, dataset, reading)
             files[f"{dataset}/{plan.arm}.json"] = plan
