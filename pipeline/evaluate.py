@@ -47,7 +47,8 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
             scores = score_split(stored.features, stored.rows, tracklets, split, reranking)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        runs.append(TestedRun(record, stored.environment, number, summaries(scores)))
+        warnings = record["warnings"]
+        runs.append(TestedRun(record, stored.environment, number, summaries(scores), warnings))
         queries.append(each_query(trial, split, tracklets, scores))
     result = arm_result(
         EvaluateResult,
