@@ -21,6 +21,7 @@ from cmmanet.reporting.occlusion_figure import occlusion_figure
 from cmmanet.reporting.occlusion_numbers import numbers
 from cmmanet.reporting.occlusion_page import BASELINE, render_occlusion
 
+Occluded = dict[tuple[float, str], OcclusionResult]
 LEVELS = [0.0, 0.3, 0.6]
 OURS = "cmmanet-random_interval"
 QUERIES = 120
@@ -34,13 +35,8 @@ LOST = {BASELINE: 40, "single_mam": 40, "multi_mam": 60, OURS: 10}
 
 def made(
     arms: list[str], trials: int = 3
-) -> tuple[
-    OcclusionPlan,
-    dict[tuple[float, str], OcclusionResult],
-    dict[str, Any],
-    dict[str, EvaluateResult],
-]:
-    """A plan, results, and what `numbers` makes of queries that each level takes more of."""
+) -> tuple[OcclusionPlan, Occluded, dict[str, Any], dict[str, EvaluateResult]]:
+    """Return the inputs of the page, from queries of which each level takes more."""
     plan = OcclusionPlan(
         render=RENDER, levels=LEVELS, arms=arms, distance="cosine", test_frames="dense"
     )
