@@ -49,7 +49,7 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         warnings = run_warnings(run_folder, record["config"])
-        runs.append(TestedRun(record, warnings, stored.environment, number, summaries(scores)))
+        runs.append(TestedRun(record, stored.environment, number, summaries(scores), warnings))
         queries.append(each_query(trial, split, tracklets, scores))
     result = arm_result(
         EvaluateResult,

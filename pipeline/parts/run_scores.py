@@ -22,6 +22,7 @@ from cmmanet.evaluation.records import (
     RunResult,
     Scorings,
     TrainingEnvironment,
+    WatchedRun,
 )
 from cmmanet.evaluation.scoring import score
 from cmmanet.params import ArmPlan, EvaluatePlan, Rerank, TestFrames
@@ -100,17 +101,17 @@ class TestedRun(NamedTuple):
 
     Attributes:
         record: the run's run.json.
-        warnings: about the run, by name.
         embedding: environment and cost of the embedding.
         split: the split tested on; None for a mean over several.
         metrics: by scoring.
+        warnings: about its training; None where they are not part of the result.
     """
 
     record: dict[str, Any]
-    warnings: dict[str, str]
     embedding: dict[str, Any]
     split: int | None
     metrics: Scorings
+    warnings: dict[str, str] | None = None
 
 
 def arm_result(
@@ -170,16 +171,16 @@ def protocol(trials: Trials, tracklets: Tracklets) -> Protocol:
 
 def _run_result(run: TestedRun) -> RunResult:
     record = run.record
-    return RunResult(
+    result = RunResult(
         trial=record["trial"],
         split=run.split,
         seed=record["seed"],
         mlflow_run=record["mlflow_run"],
         iterations=record["iterations"],
-        warnings=run.warnings,
         cost=_cost(record, run.embedding["cost"]),
         metrics=run.metrics,
     )
+    return result if run.warnings is None else WatchedRun(**dict(result), warnings=run.warnings)
 
 
 def _cost(record: dict[str, Any], embedding: dict[str, Any]) -> Cost:

@@ -15,7 +15,6 @@ from pipeline.parts.command import ArmName, DatasetName, run
 from pipeline.parts.dataset import Dataset, open_dataset
 from pipeline.parts.provenance import code
 from pipeline.parts.run_scores import TestedRun, arm_result, reranking_of, score_split, summaries
-from pipeline.parts.run_warnings import run_warnings
 from pipeline.parts.trained import load_trained
 
 
@@ -67,9 +66,7 @@ def _crossed(source: str, arm: str, target: str, finished: Path) -> CrossResult:
             ]
             content = {"inputs": inputs, "embedding": used, "metrics": _over_splits(each)}
             workspace.write_json(file, content)
-        warnings = run_warnings(run_folder, trained.record["config"])
-        used, metrics = content["embedding"], content["metrics"]
-        runs.append(TestedRun(trained.record, warnings, used, None, metrics))
+        runs.append(TestedRun(trained.record, content["embedding"], None, content["metrics"]))
         dense = runs[-1].metrics["cosine.dense"]
         print(f"{title}: rank-1 {dense['rank1']:.1%}, mAP {dense['map']:.1%} (cosine.dense)")
     return arm_result(

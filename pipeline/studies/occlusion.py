@@ -11,7 +11,6 @@ from pipeline.parts.command import ArmName, Level, run
 from pipeline.parts.dataset import Dataset
 from pipeline.parts.provenance import code
 from pipeline.parts.run_scores import TestedRun, arm_result, each_query, score_split, summaries
-from pipeline.parts.run_warnings import run_warnings
 from pipeline.parts.trained import load_trained
 
 
@@ -43,8 +42,7 @@ def _tested(level: float, arm: str) -> tuple[OcclusionResult, pa.Table]:
         title = f"{arm} {run_folder.name} at {level:.0%} occlusion"
         embeddings, used = trained.embed(store, data.tracklets, rows, title)
         scores = score_split(embeddings.features, rows, data.tracklets, split, None)
-        warnings = run_warnings(run_folder, trained.record["config"])
-        runs.append(TestedRun(trained.record, warnings, used, 0, summaries(scores)))
+        runs.append(TestedRun(trained.record, used, 0, summaries(scores)))
         queries.append(each_query(trained.record["trial"], split, data.tracklets, scores))
         dense = runs[-1].metrics["cosine.dense"]
         print(f"{title}: rank-1 {dense['rank1']:.1%}, mAP {dense['map']:.1%} (cosine.dense)")

@@ -13,6 +13,7 @@ from cmmanet.reporting.occlusion_numbers import numbers
 from cmmanet.reporting.occlusion_page import BASELINE, render_occlusion
 from pipeline.parts import workspace
 from pipeline.parts.command import run
+from pipeline.parts.results import read_result
 
 
 def main() -> None:
@@ -28,12 +29,13 @@ def main() -> None:
         for level in plan.levels
         for arm in plan.arms
     }
+    trained = {arm: read_result("synthetic", arm) for arm in plan.arms}
     queries = {arm: [_queries(level, arm, scoring) for level in plan.levels] for arm in plan.arms}
     content = numbers(plan, results, robustness(queries, BASELINE))
     page = workspace.REPORTS / "occlusion.md"
     workspace.write_bytes(page.with_suffix(".png"), occlusion_figure(content))
     workspace.write_json(page.with_suffix(".json"), content)
-    workspace.write_text(page, render_occlusion(plan, results, content))
+    workspace.write_text(page, render_occlusion(plan, results, content, trained))
     print(f"{page}: {len(plan.arms)} arms at {len(plan.levels)} shares of occluded frames")
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from cmmanet.evaluation.comparison import DRAWS, SEED, Bootstrap, Comparison, Spread, Step
 from cmmanet.evaluation.metrics import METRICS, Scoring
-from cmmanet.evaluation.records import Cost, EvaluateResult, RunResult
+from cmmanet.evaluation.records import Cost, EvaluateResult, WatchedRun
 from cmmanet.evaluation.uncertainty import Gain
 from cmmanet.params import ArmPlan, ReportPlan
 from cmmanet.reporting.inputs import ReportInputs
@@ -145,11 +145,11 @@ def scorings(dataset: str, reranked: bool) -> list[str]:
     return [f"{distance}.{frames}{mark}" for distance, frames, mark in modes]
 
 
-def runs(dataset: str, rank1: Sequence[float], reranked: bool = False) -> list[RunResult]:
+def runs(dataset: str, rank1: Sequence[float], reranked: bool = False) -> list[WatchedRun]:
     """Return runs with these rank-1 values; every other metric follows from them."""
     queries = PROTOCOLS[dataset][1]
     return [
-        RunResult(
+        WatchedRun(
             trial=trial,
             split=0,
             seed=trial,

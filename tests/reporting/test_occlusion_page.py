@@ -14,13 +14,14 @@ from PIL import Image
 from reporting import made_up
 from reporting.pages import assert_well_formed, section, tables_of
 
-from cmmanet.evaluation.records import OcclusionResult
+from cmmanet.evaluation.records import EvaluateResult, OcclusionResult
 from cmmanet.evaluation.robustness import robustness
 from cmmanet.params import OcclusionPlan, Render
 from cmmanet.reporting.occlusion_figure import occlusion_figure
 from cmmanet.reporting.occlusion_numbers import numbers
 from cmmanet.reporting.occlusion_page import BASELINE, render_occlusion
 
+Occluded = dict[tuple[float, str], OcclusionResult]
 LEVELS = [0.0, 0.3, 0.6]
 OURS = "cmmanet-random_interval"
 QUERIES = 120
@@ -34,8 +35,8 @@ LOST = {BASELINE: 40, "single_mam": 40, "multi_mam": 60, OURS: 10}
 
 def made(
     arms: list[str], trials: int = 3
-) -> tuple[OcclusionPlan, dict[tuple[float, str], OcclusionResult], dict[str, Any]]:
-    """A plan, results, and what `numbers` makes of queries that each level takes more of."""
+) -> tuple[OcclusionPlan, Occluded, dict[str, Any], dict[str, EvaluateResult]]:
+    """Return the inputs of the page, from queries of which each level takes more."""
     plan = OcclusionPlan(
         render=RENDER, levels=LEVELS, arms=arms, distance="cosine", test_frames="dense"
     )
@@ -72,20 +73,21 @@ def made(
                 occluded=round(1010 * level),
                 **made_up.fields("synthetic"),
             )
-    return plan, results, numbers(plan, results, robustness(queries, BASELINE))
+    trained = {arm: made_up.result("synthetic", arm, [0.8] * trials) for arm in arms}
+    return plan, results, numbers(plan, results, robustness(queries, BASELINE)), trained
 
 
 @pytest.fixture(scope="module")
-def inputs() -> tuple[Any, Any, Any]:
+def inputs() -> tuple[Any, ...]:
     return made(list(LOST))
 
 
-def test_markdown_is_well_formed(inputs: tuple[Any, Any, Any]) -> None:
+def test_markdown_is_well_formed(inputs: tuple[Any, ...]) -> None:
     assert_well_formed(render_occlusion(*inputs), 4)
     assert_well_formed(render_occlusion(*made([OURS], 1)), 4)
 
 
-def test_columns_are_the_measured_shares(inputs: tuple[Any, Any, Any]) -> None:
+def test_columns_are_the_measured_shares(inputs: tuple[Any, ...]) -> None:
     rank1 = tables_of(render_occlusion(*inputs))["R1"]
     assert rank1[0] == ["arm", "0.0 %", "30.3 %", "60.6 %"]
     # 120 queries, of which 0, 24 and 48 are lost, and 0, 1, 2 times the trial's number more.
@@ -105,7 +107,7 @@ def interval(cell: str) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def test_what_is_kept_is_the_last_share_over_the_first(inputs: tuple[Any, Any, Any]) -> None:
+def test_what_is_kept_is_the_last_share_over_the_first(inputs: tuple[Any, ...]) -> None:
     rows = by_arm(render_occlusion(*inputs), LOSES)
     # Of 120 right at first, 68, 70 and 72 are left.
     change, kept, ends, *judged = rows["`baseline`", "R1"]
@@ -119,7 +121,7 @@ def test_what_is_kept_is_the_last_share_over_the_first(inputs: tuple[Any, Any, A
     assert over.startswith("+30.0 ± ") and verdict == "resolved: more"
 
 
-def test_the_mean_over_all_shares_counts_each_alike(inputs: tuple[Any, Any, Any]) -> None:
+def test_the_mean_over_all_shares_counts_each_alike(inputs: tuple[Any, ...]) -> None:
     rows = by_arm(render_occlusion(*inputs), MEAN)
     # 120, 95 and 70 right of 120; of ours 120, 113 and 106.
     assert rows["`baseline`", "R1"][0] == "79.2"
@@ -128,7 +130,7 @@ def test_the_mean_over_all_shares_counts_each_alike(inputs: tuple[Any, Any, Any]
     assert over.startswith("+15.0 ± ") and verdict == "resolved: more"
 
 
-def test_verdicts_tell_the_way(inputs: tuple[Any, Any, Any]) -> None:
+def test_verdicts_tell_the_way(inputs: tuple[Any, ...]) -> None:
     page = render_occlusion(*inputs)
     for heading in (LOSES, MEAN):
         rows = by_arm(page, heading)
@@ -149,15 +151,15 @@ def test_one_training_or_no_baseline_tells_nothing() -> None:
 
 
 def test_nothing_at_first_is_not_judged() -> None:
-    plan, results, content = made(list(LOST))
+    plan, results, content, trained = made(list(LOST))
     content["arms"][OURS]["kept"]["rank1"] = None
-    rows = by_arm(render_occlusion(plan, results, content), LOSES)
+    rows = by_arm(render_occlusion(plan, results, content, trained), LOSES)
     assert rows[f"`{OURS}`", "R1"][1:] == ["–", "–", "–", "not judged: 0 at the first share"]
     assert rows[f"`{OURS}`", "mAP"][-1] == "resolved: more"
 
 
 def test_numbers_of_an_arm_that_finds_nothing_have_no_share() -> None:
-    plan, results, _ = made([BASELINE, OURS])
+    plan, results, _, trained = made([BASELINE, OURS])
     level = pd.DataFrame(
         {
             "trial": [0, 0, 1, 1],
@@ -174,10 +176,10 @@ def test_numbers_of_an_arm_that_finds_nothing_have_no_share() -> None:
     assert content["arms"][BASELINE]["kept"]["rank1"]["value"] == 1
     assert content["arms"][OURS]["kept"]["map"]["value"] == 1
     assert "NaN" not in json.dumps(content)
-    assert_well_formed(render_occlusion(plan, results, content), 4)
+    assert_well_formed(render_occlusion(plan, results, content, trained), 4)
 
 
-def test_the_page_begins_with_what_it_can_see(inputs: tuple[Any, Any, Any]) -> None:
+def test_the_page_begins_with_what_it_can_see(inputs: tuple[Any, ...]) -> None:
     page, content = render_occlusion(*inputs), inputs[2]
     widths = [
         100 * of["overall"]["rank1"]["over_baseline"]["half_width"]
@@ -196,16 +198,14 @@ def test_the_page_begins_with_what_it_can_see(inputs: tuple[Any, Any, Any]) -> N
 
 
 def test_an_arm_whose_attention_collapsed_has_a_dagger() -> None:
-    plan, results, content = made(list(LOST))
-    assert "†" not in render_occlusion(plan, results, content)
-    for level in LEVELS:
-        for arm, trial, signs in (
-            (OURS, 1, {"collapsed4": "it has collapsed"}),
-            ("multi_mam", 0, {"uniform4": "it is uniform", "triplet": "stuck"}),
-        ):
-            warned = {f"trials/{trial}/warnings": signs}
-            results[level, arm] = made_up.changed(results[level, arm], warned)
-    page = render_occlusion(plan, results, content)
+    plan, results, content, trained = made(list(LOST))
+    assert "†" not in render_occlusion(plan, results, content, trained)
+    for arm, trial, signs in (
+        (OURS, 1, {"collapsed4": "it has collapsed"}),
+        ("multi_mam", 0, {"uniform4": "it is uniform", "triplet": "stuck"}),
+    ):
+        trained[arm] = made_up.changed(trained[arm], {f"trials/{trial}/warnings": signs})
+    page = render_occlusion(plan, results, content, trained)
     for heading in ("R1", "mAP", LOSES, MEAN):
         arms = {row[0] for row in tables_of(page)[heading][1:]}
         assert arms == {"`baseline`", "`single_mam`", "`multi_mam`", f"`{OURS}` †"}
@@ -213,7 +213,7 @@ def test_an_arm_whose_attention_collapsed_has_a_dagger() -> None:
     assert told.startswith("† In training, attention behind a stage of this arm collapsed")
 
 
-def test_the_page_says_how_the_networks_were_trained(inputs: tuple[Any, Any, Any]) -> None:
+def test_the_page_says_how_the_networks_were_trained(inputs: tuple[Any, ...]) -> None:
     page = render_occlusion(*inputs)
     first = section(page, "# What occlusion takes")
     assert "trained once, with 25 % of frames occluded asked for (data.synthetic" in first
@@ -229,7 +229,7 @@ def test_the_page_says_how_the_networks_were_trained(inputs: tuple[Any, Any, Any
         assert fact in text
 
 
-def test_figure_is_sharp_and_the_same_every_time(inputs: tuple[Any, Any, Any]) -> None:
+def test_figure_is_sharp_and_the_same_every_time(inputs: tuple[Any, ...]) -> None:
     found = inputs[2]
     png = occlusion_figure(found)
     assert Image.open(io.BytesIO(png)).size == (1400, 1120)

@@ -71,19 +71,21 @@ class Cost(Strict):
 
 
 class RunResult(Strict):
-    """The scores of one run; `split` is None where they are means over several splits.
-
-    `warnings` has a sentence for each sign of a problem in training, by the sign's name.
-    """
+    """The scores of one run; `split` is None where they are means over several splits."""
 
     trial: int
     split: int | None
     seed: int
     mlflow_run: str
     iterations: int
-    warnings: dict[str, str]
     cost: Cost
     metrics: Scorings
+
+
+class WatchedRun(RunResult):
+    """A run with a sentence for each sign of a problem in its training, by the sign's name."""
+
+    warnings: dict[str, str]
 
 
 class Protocol(Strict):
@@ -162,6 +164,7 @@ class EvaluateResult(ArmResult):
     `mlflow_run` is the arm's; its runs have their own.
     """
 
+    trials: Annotated[tuple[WatchedRun, ...], Field(min_length=1)]
     data: Data
     mlflow_run: str
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from cmmanet.evaluation.comparison import Comparison, Step
 from cmmanet.evaluation.metrics import Scoring
-from cmmanet.evaluation.records import ArmResult
+from cmmanet.evaluation.records import ArmResult, EvaluateResult
 from cmmanet.evaluation.uncertainty import Gain
 from cmmanet.params import READING, ReadingsPlan
 from cmmanet.reporting.conditions import conditions, not_the_papers, reranked_with
@@ -39,7 +39,7 @@ LEGEND = (
 
 def render_ambiguity(
     plan: ReadingsPlan,
-    results: Mapping[tuple[str, str], ArmResult],
+    results: Mapping[tuple[str, str], EvaluateResult],
     trained: Mapping[str, Comparison],
     scored: Mapping[str, Sequence[Step]],
 ) -> str:

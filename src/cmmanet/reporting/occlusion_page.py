@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cmmanet.evaluation.metrics import METRICS, Scoring
-from cmmanet.evaluation.records import ArmResult, OcclusionResult
+from cmmanet.evaluation.records import EvaluateResult, OcclusionResult
 from cmmanet.evaluation.robustness import MEASURED
 from cmmanet.evaluation.uncertainty import Gain
 from cmmanet.params import OcclusionPlan
@@ -34,6 +34,7 @@ def render_occlusion(
     plan: OcclusionPlan,
     results: Mapping[tuple[float, str], OcclusionResult],
     content: Mapping[str, Any],
+    trained: Mapping[str, EvaluateResult],
 ) -> str:
     """Render the page reports/occlusion.md.
 
@@ -41,11 +42,12 @@ def render_occlusion(
         plan: names the levels and arms.
         results: by (level, arm).
         content: of reports/occlusion.json.
+        trained: by arm, its result on the dataset that it was trained on.
     """
     scoring = Scoring(plan.distance, plan.test_frames)
     arms = {arm: results[plan.levels[0], arm] for arm in plan.arms}
     low, high = (f"{100 * content['levels'][end]['measured']:.0f} %" for end in (0, -1))
-    collapsed = {arm for arm in plan.arms if _collapsed(arms[arm])}
+    collapsed = {arm for arm in plan.arms if _collapsed(trained[arm])}
     marked = {arm: f"`{arm}`{_DAGGER if arm in collapsed else ''}" for arm in plan.arms}
     asked = f"{100 * content['trained_at']:g} %"
     parts = [
@@ -125,7 +127,7 @@ def render_occlusion(
             last_text=True,
         ),
         _sureness(content),
-        *list_warnings(arms),
+        *list_warnings(trained),
         conditions(
             [results[level, arm] for level in plan.levels for arm in plan.arms],
             scoring,
@@ -134,7 +136,7 @@ def render_occlusion(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _collapsed(result: ArmResult) -> bool:
+def _collapsed(result: EvaluateResult) -> bool:
     """Return whether any run warned of collapsed attention."""
     return any(sign.startswith("collapsed") for run in result.trials for sign in run.warnings)
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from cmmanet.evaluation.records import ArmResult
+from cmmanet.evaluation.records import EvaluateResult
 from cmmanet.reporting.conditions import trial_name
 from cmmanet.reporting.markdown import bullets, escape, names
 
 
-def list_warnings(arms: Mapping[str, ArmResult]) -> list[str]:
+def list_warnings(arms: Mapping[str, EvaluateResult]) -> list[str]:
     """Return each sign once, with its arms and the number of their runs that had it."""
     signs = dict.fromkeys(
         sign for result in arms.values() for run in result.trials for sign in run.warnings
@@ -20,7 +20,7 @@ def list_warnings(arms: Mapping[str, ArmResult]) -> list[str]:
     ]
 
 
-def _line(sign: str, arms: Mapping[str, ArmResult]) -> str:
+def _line(sign: str, arms: Mapping[str, EvaluateResult]) -> str:
     """Name arms by their number of runs, with the words of the first: numbers differ by run."""
     name = trial_name(next(iter(arms.values())))
     sentences: dict[tuple[str, int], str] = {}

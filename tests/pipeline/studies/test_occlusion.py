@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from reporting import made_up
 
 from cmmanet.datasets.rendered import synthetic
 from cmmanet.datasets.rendered.canvas import Part
@@ -134,6 +135,11 @@ def test_the_level_of_the_dataset_gives_the_numbers_of_the_dataset(
 def test_page_and_figure_show_every_arm_at_every_level(study: Path, draw_runs: Draw) -> None:
     for arm in ARMS:
         draw_runs("synthetic", arm, [0, 1])
+        # Only its warnings are read here.
+        trained = made_up.result("synthetic", arm, [0.5, 0.6])
+        warned = made_up.changed(trained, {"trials/1/warnings": {"triplet": f"stuck {arm}"}})
+        path = workspace.result_file("synthetic", arm)
+        workspace.write_json(path, warned.model_dump(mode="json"))
     with pytest.raises(FileNotFoundError, match=r"run the stage occluded 0\.0 first"):
         occlusion.main(0.0, "baseline")
     for level in LEVELS:
@@ -153,6 +159,7 @@ def test_page_and_figure_show_every_arm_at_every_level(study: Path, draw_runs: D
     for arm in ARMS:
         rows = [line for line in page.decode().splitlines() if line.startswith(f"| `{arm}`")]
         assert len(rows) == 6, "of R1, of mAP, and twice judged by both"
+        assert f"stuck {ARMS[0]}" in page.decode(), "of several wordings the first arm's"
         for place, level in enumerate(LEVELS):
             result = result_of(level, arm)
             for metric in ("rank1", "map"):
