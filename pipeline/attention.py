@@ -14,8 +14,8 @@ from cmmanet.frames.archive import FrameStore
 from cmmanet.training.device import choose_runtime
 from pipeline.parts import workspace
 from pipeline.parts.command import ArmName, DatasetName, run
-from pipeline.parts.dataset import Dataset, open_dataset
-from pipeline.parts.trained import load_trained
+from pipeline.parts.indexed_data import Dataset, open_dataset
+from pipeline.parts.trained_network import load_trained
 from pipeline.parts.watch import counting
 
 SCHEMA = pa.schema(

@@ -7,9 +7,9 @@ from pathlib import Path
 from cmmanet.frames.archive import FrameStore
 from pipeline.parts import workspace
 from pipeline.parts.command import ArmName, DatasetName, run
-from pipeline.parts.dataset import Dataset, open_dataset
 from pipeline.parts.embeddings import source_of, write_embeddings
-from pipeline.parts.trained import load_trained
+from pipeline.parts.indexed_data import Dataset, open_dataset
+from pipeline.parts.trained_network import load_trained
 
 
 def main(dataset: DatasetName, arm: ArmName) -> None:

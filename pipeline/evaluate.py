@@ -12,8 +12,8 @@ from cmmanet.frames.archive import hash_file
 from cmmanet.params import EvaluatePlan
 from pipeline.parts import workspace
 from pipeline.parts.command import ArmName, DatasetName, run
-from pipeline.parts.dataset import open_dataset
 from pipeline.parts.embeddings import read_embeddings, source_of
+from pipeline.parts.indexed_data import open_dataset
 from pipeline.parts.provenance import code
 from pipeline.parts.run_scores import (
     TestedRun,

@@ -17,7 +17,7 @@ from cmmanet.reporting.pictures import Labelled, retrieval_strip
 from pipeline.parts import workspace
 from pipeline.parts.attention_figures import attention_figures
 from pipeline.parts.command import DatasetName, run
-from pipeline.parts.dataset import open_dataset
+from pipeline.parts.indexed_data import open_dataset
 from pipeline.parts.tracking import Tracker
 
 CMC = "cmc.png"

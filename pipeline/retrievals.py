@@ -18,9 +18,9 @@ from cmmanet.frames.decode import read_frames
 from cmmanet.params import ReportPlan
 from pipeline.parts import workspace
 from pipeline.parts.command import DatasetName, run
-from pipeline.parts.dataset import Dataset, open_dataset
 from pipeline.parts.embeddings import Stored, read_embeddings, source_of
 from pipeline.parts.frame_names import first_frames
+from pipeline.parts.indexed_data import Dataset, open_dataset
 from pipeline.parts.query_tables import read_queries
 
 TRIAL = 0

@@ -15,7 +15,7 @@ from cmmanet.params import ArmPlan
 from cmmanet.training.processes import Processes
 from pipeline.parts import workspace
 from pipeline.parts.command import run
-from pipeline.parts.dataset import open_dataset
+from pipeline.parts.indexed_data import open_dataset
 from pipeline.training.request import key_of, request_of, resumable
 from pipeline.training.run import arm_runs
 from pipeline.training.store import RunStore, StoredRun

@@ -20,7 +20,7 @@ from cmmanet.reporting.pictures import Labelled, retrieval_strip
 from pipeline.parts import workspace
 from pipeline.parts.command import run
 from pipeline.parts.crops import Crops, describe_endings, read_crops
-from pipeline.parts.trained import TrainedRun, load_trained
+from pipeline.parts.trained_network import TrainedRun, load_trained
 
 JSON, PICTURE = "search.json", "search.png"
 

@@ -14,7 +14,7 @@ from cmmanet.training.loop import SAVE_EVERY
 from cmmanet.training.processes import Processes, joined_processes
 from pipeline.parts import workspace
 from pipeline.parts.command import ArmName, DatasetName, exhausted, run
-from pipeline.parts.dataset import open_dataset
+from pipeline.parts.indexed_data import open_dataset
 from pipeline.training.arm import ArmTraining
 from pipeline.training.run import Run, arm_runs, train_run
 

@@ -30,9 +30,9 @@ from cmmanet.reporting.figures.heatmaps import (
     occlusion,
 )
 from cmmanet.reporting.figures.sheet import png
-from pipeline.parts.dataset import Dataset
+from pipeline.parts.attention_viewer import AttentionViewer
 from pipeline.parts.frame_names import first_frames
-from pipeline.parts.looking import Looking
+from pipeline.parts.indexed_data import Dataset
 from pipeline.parts.query_tables import read_queries
 
 WITH, WITHOUT = PAPER_ARM, "multi_mam"
@@ -57,14 +57,14 @@ def attention_figures(dataset: str, plan: ReportPlan, opened: Dataset) -> list[E
     if not precision:
         reason = f"no query of trial 0 has {FRAMES} frames and a right answer"
         return [not_drawn(*figure, reason) for figure in (_FIG_1A, _FIG_1B, _FIG_3)]
-    looking = Looking(dataset, opened)
+    viewer = AttentionViewer(dataset, opened)
     row = median_row(precision)
     rule = MEDIAN_RULE.format(arm=plan.headline)
     subject = _subject(opened, row, f"{rule}, {precision[row]:.3f}")
     return [
-        *_with_and_without(plan, looking, subject),
-        _two_grains(plan.headline, looking, subject),
-        _occlusion(plan.headline, looking, opened, rows, subject),
+        *_with_and_without(plan, viewer, subject),
+        _two_grains(plan.headline, viewer, subject),
+        _occlusion(plan.headline, viewer, opened, rows, subject),
     ]
 
 
@@ -86,19 +86,19 @@ def _subject(opened: Dataset, row: int, rule: str) -> _Subject:
     )
 
 
-def _with_and_without(plan: ReportPlan, looking: Looking, subject: _Subject) -> list[Entry]:
+def _with_and_without(plan: ReportPlan, viewer: AttentionViewer, subject: _Subject) -> list[Entry]:
     file, title, paper = _FIG_1A
     missing = [arm for arm in (WITH, WITHOUT) if arm not in plan.arms]
     if missing:
         return [not_drawn(*_FIG_1A, f"{' and '.join(missing)} not in the plan")]
-    stages = [stage for stage in looking.stages(WITH) if stage in looking.stages(WITHOUT)]
+    stages = [stage for stage in viewer.stages(WITH) if stage in viewer.stages(WITHOUT)]
     if not stages:
         return [not_drawn(*_FIG_1A, f"{WITH} and {WITHOUT} have no MAM behind the same stage")]
     entries = []
     for stage in stages:
         blocks = [
-            looking.block(f"with the loss: {WITH}", WITH, stage, subject.frames),
-            looking.block(f"without: {WITHOUT}", WITHOUT, stage, subject.frames),
+            viewer.block(f"with the loss: {WITH}", WITH, stage, subject.frames),
+            viewer.block(f"without: {WITHOUT}", WITHOUT, stage, subject.frames),
         ]
         caption = (
             f"Submodules of the MAM behind stage {stage}, trained with the concentration loss "
@@ -118,12 +118,12 @@ def _with_and_without(plan: ReportPlan, looking: Looking, subject: _Subject) -> 
     return entries
 
 
-def _two_grains(arm: str, looking: Looking, subject: _Subject) -> Entry:
-    stages = looking.stages(arm)
+def _two_grains(arm: str, viewer: AttentionViewer, subject: _Subject) -> Entry:
+    stages = viewer.stages(arm)
     if len(stages) < 2:
         return not_drawn(*_FIG_1B, f"{arm} has no two MAMs")
     blocks = [
-        looking.block(f"behind stage {stage}", arm, stage, subject.frames)
+        viewer.block(f"behind stage {stage}", arm, stage, subject.frames)
         for stage in (stages[0], stages[-1])
     ]
     sizes = [" x ".join(map(str, block.attention.shape[2:])) for block in blocks]
@@ -136,13 +136,13 @@ def _two_grains(arm: str, looking: Looking, subject: _Subject) -> Entry:
 
 
 def _occlusion(
-    arm: str, looking: Looking, opened: Dataset, rows: Sequence[int], subject: _Subject
+    arm: str, viewer: AttentionViewer, opened: Dataset, rows: Sequence[int], subject: _Subject
 ) -> Entry:
     """Maximum weights over a half occluded tracklet; over `subject`'s where there are no masks."""
     file, title, paper = _FIG_3
-    if not looking.stages(arm):
+    if not viewer.stages(arm):
         return not_drawn(*_FIG_3, f"{arm} has no MAM")
-    stage = looking.stages(arm)[0]
+    stage = viewer.stages(arm)[0]
     hidden = _occluded(opened, rows)
     if hidden is None:
         title, marked = "Maximum weights over a tracklet", None
@@ -153,12 +153,12 @@ def _occlusion(
         subject = _subject(opened, row, f"{OCCLUDED_RULE}, {share[row]:.2f}")
         every = _all_frames(opened, row)
         marked = [bool(hidden[row][every.index(frame)]) for frame in subject.frames]
-        weights = looking.attention(arm, stage, every).max((2, 3))
+        weights = viewer.attention(arm, stage, every).max((2, 3))
         told = (
             "Occluded frames, by the renderer's own masks, have a dashed frame. "
             f"{_fall(weights, hidden[row])}"
         )
-    block = looking.block(arm, arm, stage, subject.frames)
+    block = viewer.block(arm, arm, stage, subject.frames)
     attention = block.attention
     caption = (
         f"All submodules of the MAM behind stage {stage} of {arm}, trial 0; above each heatmap its "

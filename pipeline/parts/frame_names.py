@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pyarrow.parquet as pq
 
 from cmmanet.frames.index import FRAMES
-from pipeline.parts.dataset import Dataset
+from pipeline.parts.indexed_data import Dataset
 
 
 def first_frames(opened: Dataset) -> list[str]:

@@ -12,10 +12,10 @@ from cmmanet.frames.archive import hash_file
 from cmmanet.params import EvaluatePlan
 from pipeline.parts import workspace
 from pipeline.parts.command import ArmName, DatasetName, run
-from pipeline.parts.dataset import Dataset, open_dataset
+from pipeline.parts.indexed_data import Dataset, open_dataset
 from pipeline.parts.provenance import code
 from pipeline.parts.run_scores import TestedRun, arm_result, reranking_of, score_split, summaries
-from pipeline.parts.trained import load_trained
+from pipeline.parts.trained_network import load_trained
 
 
 def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:

@@ -8,10 +8,10 @@ from cmmanet.evaluation.records import OcclusionResult
 from cmmanet.frames.index import load_tracklets
 from pipeline.parts import workspace
 from pipeline.parts.command import ArmName, Level, run
-from pipeline.parts.dataset import Dataset
+from pipeline.parts.indexed_data import Dataset
 from pipeline.parts.provenance import code
 from pipeline.parts.run_scores import TestedRun, arm_result, each_query, score_split, summaries
-from pipeline.parts.trained import load_trained
+from pipeline.parts.trained_network import load_trained
 
 
 def main(level: Level, arm: ArmName) -> None:

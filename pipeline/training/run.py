@@ -12,7 +12,7 @@ from cmmanet.training.logbook import Listener
 from cmmanet.training.loop import Trained, train
 from cmmanet.training.processes import Processes
 from pipeline.parts import workspace
-from pipeline.parts.dataset import Dataset
+from pipeline.parts.indexed_data import Dataset
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from cmmanet.frames.decode import read_frames
 from cmmanet.reporting.claims_table import claims_section
 from pipeline import attention, claims, fetch, index, plan, split
 from pipeline.parts import workspace
-from pipeline.parts.dataset import open_dataset
-from pipeline.parts.trained import load_trained
+from pipeline.parts.indexed_data import open_dataset
+from pipeline.parts.trained_network import load_trained
 
 Draw = Callable[[str, str, Sequence[int]], None]
 

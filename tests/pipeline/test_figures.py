@@ -25,10 +25,10 @@ from cmmanet.frames.decode import read_frames
 from cmmanet.training.device import choose_runtime
 from pipeline import compare, curves, embed, evaluate, figures, retrievals
 from pipeline.parts import attention_figures
-from pipeline.parts.dataset import open_dataset
-from pipeline.parts.looking import Looking
+from pipeline.parts.attention_viewer import Looking
+from pipeline.parts.indexed_data import open_dataset
 from pipeline.parts.query_tables import read_queries
-from pipeline.parts.trained import load_trained
+from pipeline.parts.trained_network import load_trained
 
 ARMS = ("multi_mam", "cmmanet-random_interval")
 HEADLINE = Scoring("cosine", "dense")

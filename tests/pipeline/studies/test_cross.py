@@ -14,7 +14,7 @@ from cmmanet.params import CrossPlan
 from pipeline import embed, evaluate
 from pipeline.parts import workspace
 from pipeline.parts.results import read_result
-from pipeline.parts.trained import TrainedRun
+from pipeline.parts.trained_network import TrainedRun
 from pipeline.studies import cross, cross_table
 
 ARMS = ("multi_mam", "cmmanet-random_interval")

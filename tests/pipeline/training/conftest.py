@@ -11,7 +11,7 @@ from conftest import index_mars
 from training.small import plan_of
 
 from cmmanet.frames.index import load_tracklets
-from pipeline.parts.dataset import Dataset
+from pipeline.parts.indexed_data import Dataset
 from pipeline.training.run import Run, arm_runs
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.parts import workspace
-from pipeline.parts.dataset import open_dataset
+from pipeline.parts.indexed_data import open_dataset
 
 
 def test_index_trials_and_frames_of_a_dataset(project: Path) -> None:

@@ -18,8 +18,8 @@ from cmmanet.model.network import CMMANet
 from cmmanet.reporting.figures.heatmaps import Block
 from cmmanet.training.device import Runtime, choose_runtime, deterministic
 from pipeline.parts import workspace
-from pipeline.parts.dataset import Dataset
-from pipeline.parts.trained import load_trained
+from pipeline.parts.indexed_data import Dataset
+from pipeline.parts.trained_network import load_trained
 
 
 class _Loaded(NamedTuple):
@@ -30,7 +30,7 @@ class _Loaded(NamedTuple):
     runtime: Runtime
 
 
-class Looking:
+class AttentionViewer:
     """The networks of trial 0 on the frames of one dataset, each loaded once."""
 
     def __init__(self, dataset: str, opened: Dataset) -> None:
