@@ -25,7 +25,7 @@ from cmmanet.frames.decode import read_frames
 from cmmanet.training.device import choose_runtime
 from pipeline import compare, curves, embed, evaluate, figures, retrievals
 from pipeline.parts import attention_figures
-from pipeline.parts.attention_viewer import Looking
+from pipeline.parts.attention_viewer import AttentionViewer
 from pipeline.parts.indexed_data import open_dataset
 from pipeline.parts.query_tables import read_queries
 from pipeline.parts.trained_network import load_trained
@@ -168,7 +168,7 @@ def check_fall(caption: str) -> None:
     pixels = torch.from_numpy(read_frames(opened.open_frames(), rows, *trained.plan.view))
     with runtime.autocast():
         maps = attention_maps(network, pixels.permute(0, 3, 1, 2))[0].cpu()
-    found = Looking("mars", opened).attention(ARMS[1], "3", rows)
+    found = AttentionViewer("mars", opened).attention(ARMS[1], "3", rows)
     np.testing.assert_array_equal(found, maps)
     maxima: dict[bool, list[list[float]]] = {True: [], False: []}
     for frame, of_frame in zip(rows, maps, strict=True):
