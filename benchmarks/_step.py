@@ -196,20 +196,31 @@ def seconds_per_iteration(
     *,
     iterations: int,
     workers: int,
+    skip: int = 2,
 ) -> float:
-    """Train with `train`; the first two iterations, which start the workers, do not count."""
-    ends: list[float] = []
+    """Time iterations of `train`, after `skip` others.
+
+    Those start the decoding processes, and use up what they have decoded ahead.
+    """
+    times: list[float] = []
+
+    def look(look: Look) -> None:
+        if look.iteration == skip:
+            wait(device)
+        # At the last iteration the logbook has waited already.
+        if look.iteration in (skip, skip + iterations):
+            times.append(time.perf_counter())
+
     with tempfile.TemporaryDirectory() as folder:
         train(
-            training_plan(setting, precision_name(precision), iterations + 2),
+            training_plan(setting, precision_name(precision), skip + iterations),
             our_network(setting, device),
             dataset,
             seed=0,
             processes=Processes(device),
             workers=workers,
             checkpoints=Path(folder),
-            listener=listener(lambda look: ends.append(time.perf_counter())),
+            listener=listener(look),
         )
-    wait(device)
-    ends[-1] = time.perf_counter()
-    return (ends[-1] - ends[1]) / iterations
+    begin, end = times
+    return (end - begin) / iterations

@@ -68,6 +68,11 @@ def mars_labels() -> Labels:
     return Labels(ids, cameras, 4118 + torch.randperm(8062, generator=generator)[:1980])
 
 
+def label_source() -> str:
+    """Say where `mars_labels` has its labels from."""
+    return "MARS's own" if INFO.is_dir() else "drawn with MARS's counts"
+
+
 def full_sort(distances: Tensor, labels: Labels) -> Tensor:
     """Give first right rank, trapezoid AP and step AP [Q, 3] by sorting the whole gallery."""
     # In blocks as large as those of `rank_distances`, so that it too works within the caches.

@@ -8,17 +8,18 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from benchmarks._report import judged
 from benchmarks.gpu.goals import goals
-from benchmarks.gpu.record import Job, Record
+from benchmarks.gpu.record import Job, Record, write_figures
 from benchmarks.gpu.steps import STEPS, Step
 from cmmanet.training.device import prepare_device
 
@@ -32,9 +33,9 @@ def main() -> None:
     Each step has a process and a time limit of its own, and writes its figures as it goes: what a
     cut-off run has measured is kept. The last line is JSON.
     """
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=main.__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder: a JSON file per step")
-    parser.add_argument("--minutes", type=float, default=9.0, help="for everything (default 9)")
+    parser = argparse.ArgumentParser("python -m benchmarks.gpu", description=main.__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for figures.json")
+    parser.add_argument("--minutes", type=float, default=8.5, help="for everything (default 8.5)")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--tiny", action="store_true", help="only try the code, at small sizes")
     names = [step.name for step in STEPS]
@@ -45,69 +46,85 @@ def main() -> None:
         print("error: no CUDA device here; `--device cpu --tiny` tries the code", file=sys.stderr)
         sys.exit(2)
     out: Path = given.out
-    out.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + 60 * given.minutes
-    job = Job(torch.device(given.device), given.tiny)
-    for step in STEPS:
-        if not given.only or step.name in given.only:
-            run_step(step, job, out / f"{step.name}.json", end - time.monotonic())
-    records = {path.stem: Record.read(path) for path in out.glob("*.json")}
+    (out / "steps").mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() - _seconds_since_start() + 60 * given.minutes
+    records: dict[str, Record] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job(torch.device(given.device), given.tiny, Path(folder))
+        for step in STEPS:
+            if not given.only or step.name in given.only:
+                path = out / "steps" / f"{step.name}.json"
+                records[step.name] = run_step(step, job, path, end - time.monotonic())
+                write_figures(out, records)
     card = records["machine"].figures.get("card") if "machine" in records else None
-    print(
-        json.dumps(
-            {"benchmark": "gpu", "device": card or given.device, "bars": judged(goals(records))}
-        )
-    )
+    bars = judged(goals(records))
+    print(json.dumps({"benchmark": "gpu", "device": card or given.device, "bars": bars}))
 
 
-def run_step(step: Step, job: Job, path: Path, left: float) -> None:
-    """Let a step answer in a process of its own; its file says how that ended."""
+def run_step(step: Step, job: Job, path: Path, left: float) -> Record:
+    """Let a step answer in a process of its own; its record says how that ended."""
     print(f"{step.name}: {step.question}", flush=True)
     if left < step.least:
+        record = Record.begin(path, step.name, step.question)
         reason = f"too little time: it needs {step.least} s, and {max(0, left):.0f} s are left"
-        Record.begin(path, step.name, step.question).close("skipped", 0, reason)
-        return
+        record.close("skipped", 0, reason)
+        return record
     path.unlink(missing_ok=True)
     begun, limit = time.monotonic(), min(left, step.most)
     process = _FORK.Process(target=_answer_step, args=(step, job, path))
     process.start()
     process.join(limit)
     late = process.is_alive()
-    if late:
-        # With the processes that it started.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
-        process.join()
+    # Also the processes that it started, and may have left.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
+    process.join(10)  # one that is stuck in the driver cannot be ended
     record = Record.read(path) if path.is_file() else Record.begin(path, step.name, step.question)
     if record.status == "running":
         status = "timed out" if late else "failed"
         why = f"ended after {limit:.0f} s" if late else f"its process ended: {process.exitcode}"
         record.close(status, time.monotonic() - begun, why)
+    return record
 
 
 def _answer_step(step: Step, job: Job, path: Path) -> None:
-    os.setsid()
-    prepare_device(job.device)
+    os.setpgid(0, 0)
     record, begun = Record.begin(path, step.name, step.question), time.monotonic()
     status, reason = "done", None
     try:
+        prepare_device(job.device)
         step.answer(job, record)
+        if record.errors:
+            status, reason = "failed", f"parts: {', '.join(record.errors)}"
     except torch.OutOfMemoryError as error:
         status, reason = "out of memory", str(error).splitlines()[0]
     except ModuleNotFoundError as error:
         status, reason = "skipped", f"{error}: see benchmarks/gpu/README.md"
     except Exception as error:
+        record.content["errors"]["step"] = traceback.format_exc()[-3000:]
         traceback.print_exc()
         status, reason = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
     record.close(status, time.monotonic() - begun, reason)
+    sys.stderr.flush()
+    os._exit(0)  # libraries that hang at exit would take the next steps' time
 
 
-def _answer(question: Any) -> bool:
+def _answer(question: Callable[[], bool]) -> bool:
     """Return the answer of a yes-or-no question that is asked in another process."""
-    process = _FORK.Process(target=lambda: sys.exit(0 if question() else 1))
+    process = _FORK.Process(target=lambda: os._exit(0 if question() else 1))
     process.start()
     process.join()
     return process.exitcode == 0
+
+
+def _seconds_since_start() -> float:
+    """Return the age of this process: importing torch took some of its time."""
+    try:
+        started = Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+    return max(0.0, uptime - int(started) / os.sysconf("SC_CLK_TCK"))
 
 
 if __name__ == "__main__":

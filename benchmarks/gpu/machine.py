@@ -16,8 +16,17 @@ from benchmarks._report import median_seconds
 from benchmarks.gpu.record import Job, Record
 from cmmanet.training.device import device_name
 
-# Dense bf16 without sparsity, from the data sheets; H100 is the SXM card.
-PEAK_FLOPS = {"A100": 312e12, "H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12}
+# Dense bf16 without sparsity, from the data sheets; H100 alone is the SXM card.
+PEAK_FLOPS = {
+    "A100": 312e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,
+    "H200": 989e12,
+}
+
+# Where decoding processes hand over their batches.
+_SHARED = Path("/dev/shm")  # noqa: S108
 
 
 def peak_flops(device: torch.device) -> float | None:
@@ -41,9 +50,10 @@ def machine(job: Job, record: Record) -> None:
         torchvision=torchvision.__version__,
         python=platform.python_version(),
         processors=os.cpu_count(),
+        shared_memory_gb=_SHARED.is_dir() and shutil.disk_usage(_SHARED).total / 1e9,
         threads=torch.get_num_threads(),
         date=datetime.now(UTC).date().isoformat(),
-        commit=_output("git", "rev-parse", "HEAD"),
+        commit=os.environ.get("KIT_COMMIT") or _output("git", "rev-parse", "HEAD"),
     )
     size = 256 if job.tiny else 8192
     one, other = (torch.randn(size, size, device=job.device).bfloat16() for _ in range(2))

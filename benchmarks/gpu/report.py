@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.gpu.record import Record
+from benchmarks.gpu.record import Record, read_figures
 from benchmarks.gpu.steps import STEPS
 
 HOME = Path(__file__).parent
@@ -57,7 +57,7 @@ def _networks(step: str, goal: str, goal_in_frames: str) -> list[Row]:
         "cmmanet": "CMMANet",
         "baseline": "the baseline arm",
         "bare": "torchvision's network with cross-entropy",
-        "plain": "CMMANet as written plainly (fp32)",
+        "plain": "CMMANet as written plainly (fp32, TF32 convolutions)",
     }
     rows = []
     for name, label in names.items():
@@ -92,6 +92,7 @@ TABLE: dict[str, list[Row]] = {
         Row("cuDNN", "machine", "cudnn"),
         Row("Python", "machine", "python"),
         Row("processor cores", "machine", "processors"),
+        Row("shared memory", "machine", "shared_memory_gb", _gigabytes),
         Row("date", "machine", "date"),
         Row("commit", "machine", "commit", lambda value: f"`{value[:7]}`"),
         Row("bf16 product of 8192² matrices", "machine", "matmul_tflops", _fixed(0, " TFLOP/s")),
@@ -114,7 +115,7 @@ TABLE: dict[str, list[Row]] = {
         Row("200 steps in bf16: losses stay finite", "finite", "bf16_finite", _yes, "yes"),
         Row("200 steps in fp32: losses stay finite", "finite", "fp32_finite", _yes, "yes"),
         Row(
-            "torch.compile: losses of 3 steps differ by at most",
+            "torch.compile: a first step's loss differs by",
             "compile",
             "loss_difference",
             lambda value: f"{value:.1e}",
@@ -143,6 +144,12 @@ TABLE: dict[str, list[Row]] = {
     ],
     "A training step: ResNet-18, 128×64, 28 clips of 6 frames, bf16": _networks("resnet18", "", ""),
     "From an archive (ResNet-50, 256×128, bf16)": [
+        Row(
+            "training, frames decoded already: frames per second",
+            "training",
+            "decoded_frames_per_second",
+            _fixed(0),
+        ),
         *(
             row
             for decoders in (4, 8, 14)
@@ -172,7 +179,7 @@ TABLE: dict[str, list[Row]] = {
             for decoders in (4, 8, 14)
         ),
         Row(
-            "– the network alone, frames there already",
+            "– the network alone, frames decoded already",
             "embedding",
             "network_alone_frames_per_second",
             _fixed(0),
@@ -181,6 +188,7 @@ TABLE: dict[str, list[Row]] = {
     "Ranking at MARS's size (1,980 × 12,180, 2048-d)": [
         Row("ranking", "ranking", "rank_device_s", _fixed(3, " s"), "≤ 0.2 s"),
         Row("– on the same machine's CPU", "ranking", "rank_cpu_s", _fixed(2, " s")),
+        Row("– labels", "ranking", "labels"),
         Row("– the same ranks of first true matches", "ranking", "same_ranks", _yes, "yes"),
         Row("k-reciprocal re-ranking", "ranking", "rerank_device_s", _fixed(2, " s")),
         Row("– on the same machine's CPU", "ranking", "rerank_cpu_s", _fixed(2, " s")),
@@ -206,7 +214,8 @@ def table(columns: Sequence[Records]) -> str:
             cells = [_cell(row, records) for records in columns]
             lines.append(f"| {row.label} | {row.goal} | {' | '.join(cells)} |")
         lines.append("")
-    lines += [*_agreement(columns, names), *_unfinished(columns, names)]
+    lines += [*_agreement(columns, names), *_kernels(columns, names)]
+    lines += _unfinished(columns, names)
     return "\n".join(lines)
 
 
@@ -254,6 +263,19 @@ def _agreement(columns: Sequence[Records], names: Sequence[str]) -> list[str]:
     return [*lines, ""]
 
 
+def _kernels(columns: Sequence[Records], names: Sequence[str]) -> list[str]:
+    """List the kernels that take longest in a step of each network."""
+    lines = []
+    for records, name in zip(columns, names, strict=True):
+        figures = records["kernels"].figures if "kernels" in records else {}
+        for network, label in (("cmmanet", "CMMANet"), ("bare", "torchvision's network")):
+            if spent := figures.get(f"{network}_ms"):
+                lines += [f"{name}, {label}:\n", "| kernel | ms |", "|---|---|"]
+                lines += [f"| `{kernel}` | {ms:.2f} |" for kernel, ms in list(spent.items())[:12]]
+                lines.append("")
+    return ["## The longest kernels of a step\n", *(lines or ["not run\n"])]
+
+
 def _unfinished(columns: Sequence[Records], names: Sequence[str]) -> list[str]:
     """List the steps that did not end well, with the reason."""
     lines = [
@@ -263,18 +285,6 @@ def _unfinished(columns: Sequence[Records], names: Sequence[str]) -> list[str]:
         if step.name in records and records[step.name].status != "done"
     ]
     return ["## Steps that did not end\n", *lines, ""] if lines else []
-
-
-def read_folder(folder: Path) -> Records:
-    """Read what a run of the kit has left.
-
-    Raises:
-        ValueError: for a folder without any, or a file that is something else.
-    """
-    records = {path.stem: Record.read(path) for path in sorted(folder.glob("*.json"))}
-    if not records:
-        raise ValueError(f"{folder}: no figures; `python -m benchmarks.gpu --out` writes them")
-    return records
 
 
 def main() -> None:
@@ -288,7 +298,7 @@ def main() -> None:
     given = parser.parse_args()
     folders: list[Path] = given.folders or committed
     try:
-        page = table([read_folder(folder) for folder in folders])
+        page = table([read_figures(folder) for folder in folders])
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks._report import side_by_side, times_as_fast
+from benchmarks._report import side_by_side, times_as_fast, wait
 from benchmarks._step import (
     RESNET18,
     RESNET50,
@@ -43,8 +43,8 @@ STEPS: dict[str, Callable[[Setting, torch.device], Step]] = {
     "bare": lambda setting, device: bare_step(
         bare_network(setting, device), BF16, *random_batch(setting, device)
     ),
-    "plain": lambda setting, device: plain_step_of(
-        plain_network(setting, device), *random_batch(setting, device)
+    "plain": lambda setting, device: _as_pytorch_defaults(
+        plain_step_of(plain_network(setting, device), *random_batch(setting, device))
     ),
 }
 
@@ -60,11 +60,11 @@ def resnet18(job: Job, record: Record) -> None:
 
 
 def _steps(job: Job, record: Record, setting: Setting) -> None:
+    references = [name for name in STEPS if name != "plain"]
     if job.device.type == "cuda":
-        for name, build in STEPS.items():
-            record.add(**{f"{name}_peak_gb": _peak_gb(build, setting, job.device)})
-    steps = {name: build(setting, job.device) for name, build in STEPS.items()}
-    plain = steps.pop("plain")
+        for name in references:
+            record.add(**{f"{name}_peak_gb": _peak_gb(STEPS[name], setting, job.device)})
+    steps = {name: STEPS[name](setting, job.device) for name in references}
     rounds, calls = (1, 1) if job.tiny else (12, 10)
     seconds = side_by_side(steps, rounds, job.device, warm_up=1, calls=calls)
     record.add(**_rates(seconds, setting))
@@ -72,22 +72,64 @@ def _steps(job: Job, record: Record, setting: Setting) -> None:
         cmmanet_to_bare=times_as_fast(seconds, "cmmanet", "bare"),
         baseline_to_bare=times_as_fast(seconds, "baseline", "bare"),
     )
-    with FlopCounterMode(display=False) as counter:
-        steps["cmmanet"]()
-    flops = counter.get_total_flops() / statistics.median(seconds["cmmanet"])
-    peak = peak_flops(job.device)
-    record.add(
-        cmmanet_tflops=flops / 1e12,
-        cmmanet_share_of_peak=None if peak is None else flops / peak,
-    )
-    # Hundreds of times as many kernels: few of these.
-    pair = {"cmmanet": steps["cmmanet"], "plain": plain}
-    rounds, calls = (1, 1) if job.tiny else (5, 3)
-    seconds = side_by_side(pair, rounds, job.device, warm_up=1, calls=calls)
-    record.add(
-        **_rates({"plain": seconds["plain"]}, setting),
-        cmmanet_to_plain=times_as_fast(seconds, "cmmanet", "plain"),
-    )
+    with record.part("arithmetic"):
+        with FlopCounterMode(display=False) as counter:
+            steps["cmmanet"]()
+        flops = counter.get_total_flops() / statistics.median(seconds["cmmanet"])
+        peak = peak_flops(job.device)
+        record.add(
+            cmmanet_tflops=flops / 1e12,
+            cmmanet_share_of_peak=None if peak is None else flops / peak,
+        )
+    with record.part("plain"):
+        # Hundreds of times as many kernels: few of these.
+        pair = {"cmmanet": steps["cmmanet"], "plain": STEPS["plain"](setting, job.device)}
+        rounds, calls = (1, 1) if job.tiny else (5, 3)
+        seconds = side_by_side(pair, rounds, job.device, warm_up=1, calls=calls)
+        record.add(
+            **_rates({"plain": seconds["plain"]}, setting),
+            cmmanet_to_plain=times_as_fast(seconds, "cmmanet", "plain"),
+        )
+        if job.device.type == "cuda":
+            del steps, pair
+            _free()
+            record.add(plain_peak_gb=_peak_gb(STEPS["plain"], setting, job.device))
+
+
+def _as_pytorch_defaults(step: Step) -> Step:
+    """Take a step with TF32 convolutions: the default, which our training switches off."""
+
+    def call() -> object:
+        before = torch.backends.cudnn.allow_tf32
+        torch.backends.cudnn.allow_tf32 = True
+        try:
+            return step()
+        finally:
+            torch.backends.cudnn.allow_tf32 = before
+
+    return call
+
+
+def kernels(job: Job, record: Record) -> None:
+    """Profile a step of CMMANet and of torchvision's network: the kernels that take longest."""
+    setting = TINY if job.tiny else RESNET50
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if job.device.type == "cuda":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    for name in ("cmmanet", "bare"):
+        step = STEPS[name](setting, job.device)
+        for _ in range(3):
+            step()
+        with torch.profiler.profile(activities=activities) as profile:
+            step()
+            wait(job.device)
+        cuda = job.device.type == "cuda"
+        spent = {
+            event.key: (event.self_device_time_total if cuda else event.self_cpu_time_total) / 1000
+            for event in profile.key_averages()
+        }
+        longest = sorted(spent, key=spent.__getitem__, reverse=True)[:25]
+        record.add(**{f"{name}_ms": {key[:100]: round(spent[key], 3) for key in longest}})
 
 
 def _rates(seconds: Mapping[str, Sequence[float]], setting: Setting) -> dict[str, float]:
@@ -117,25 +159,30 @@ def _free() -> None:
 
 
 def compiled(job: Job, record: Record) -> None:
-    """Compile the networks: the same losses? how long does it take, and what does it gain?"""
+    """Compile the networks: how long does it take, what does it gain, are losses the same?"""
     setting = TINY if job.tiny else RESNET50
     # Without a GPU only that the graph can be captured: generating code takes a minute.
-    backend = "aot_eager" if job.tiny else "inductor"
-    network = our_network(setting, job.device)
-    network.compile(backend=backend)
-    record.add(loss_difference=compiled_losses(setting, job.device, network))
+    backend = "inductor" if job.device.type == "cuda" else "aot_eager"
     eager = STEPS["cmmanet"](setting, job.device)
     for name, (build, take) in _COMPILED.items():
-        module = build(setting, job.device)
-        module.compile(backend=backend)
-        step = take(module, BF16, *random_batch(setting, job.device))
-        first = side_by_side({"step": step}, 1, job.device, warm_up=0)["step"][0]
-        record.add(**{f"{name}_first_step_s": first})
-        rounds, calls = (1, 1) if job.tiny else (8, 10)
-        seconds = side_by_side({name: step, "eager": eager}, rounds, job.device, calls=calls)
-        record.add(**_rates({name: seconds[name]}, setting))
+        with record.part(name):
+            module = build(setting, job.device)
+            module.compile(backend=backend)
+            step = take(module, BF16, *random_batch(setting, job.device))
+            first = side_by_side({"step": step}, 1, job.device, warm_up=0)["step"][0]
+            record.add(**{f"{name}_first_step_s": first})
+            rounds, calls = (1, 1) if job.tiny else (8, 10)
+            seconds = side_by_side({name: step, "eager": eager}, rounds, job.device, calls=calls)
+            record.add(**_rates({name: seconds[name]}, setting))
+            if name == "cmmanet":
+                record.add(times_as_fast=times_as_fast(seconds, "cmmanet", "eager"))
         if name == "cmmanet":
-            record.add(times_as_fast=times_as_fast(seconds, "cmmanet", "eager"))
+            with record.part("losses"):
+                small = TINY if job.tiny else RESNET18
+                network = our_network(small, job.device)
+                network.compile(backend=backend)
+                differences = compiled_losses(small, job.device, network)
+                record.add(loss_differences=differences, loss_difference=differences[0])
 
 
 # In order of value: a minute each, at first.
@@ -169,32 +216,32 @@ def deterministic_cost(job: Job, record: Record) -> None:
 def largest_batch(job: Job, record: Record) -> None:
     """Find how many clips of six frames fit, in steps of the paper's four clips per identity."""
     setting = TINY if job.tiny else RESNET50
-    fits, fails = 0, 4 if job.tiny else 1024  # identities
-    try_next = setting.identities
-    while fits + 1 < fails:
-        larger = setting._replace(identities=try_next)
-        if _fits(larger, job.device):
-            fits = try_next
-            record.add(clips=fits * setting.clips, frames=larger.batch)
-            try_next = min(2 * fits, (fits + fails) // 2)
-        else:
-            fails = try_next
-            try_next = (fits + fails) // 2
-        if fails - fits <= max(1, fits // 16):
+    # More frames than 4,096 pass 2^31 elements in a map, which not every kernel can address.
+    fits, fails = 0, 4 if job.tiny else 4096 // (setting.clips * setting.frames) + 1  # identities
+    attempt = setting.identities
+    while fails - fits > max(1, fits // 16):
+        try:
+            fitted = _fits(setting._replace(identities=attempt), job.device)
+        except RuntimeError as error:  # libraries have other words for memory that ran out
+            record.add(ended_by=str(error).splitlines()[0])
             break
-    if not fits:
-        record.add(clips=0)
+        if fitted:
+            fits = attempt
+            record.add(clips=fits * setting.clips)
+        else:
+            fails = attempt
+        attempt = min(2 * fits, (fits + fails) // 2) if fits else fails // 2
+    record.add(clips=fits * setting.clips)
 
 
 def _fits(setting: Setting, device: torch.device) -> bool:
     try:
-        step = STEPS["cmmanet"](setting, device)
-        step(), step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        step: Step | None = STEPS["cmmanet"](setting, device)
+        step(), step()  # type: ignore[misc]
+        wait(device)
     except torch.OutOfMemoryError:
         return False
     finally:
-        step = None  # type: ignore[assignment]
+        step = None
         _free()
     return True

@@ -17,12 +17,12 @@ from conftest import REPOSITORY
 from benchmarks.gpu import checks, report
 from benchmarks.gpu.__main__ import run_step
 from benchmarks.gpu.goals import goals
-from benchmarks.gpu.record import Job, Record
+from benchmarks.gpu.record import Job, Record, read_figures, write_figures
 from benchmarks.gpu.steps import STEPS, Step
 from cmmanet.training.device import prepare_device
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": "src", "CUDA_VISIBLE_DEVICES": ""}
-CPU = Job(torch.device("cpu"), tiny=True)
+CPU = Job(torch.device("cpu"), tiny=True, folder=Path("unused"))
 
 
 def kit(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -39,7 +39,7 @@ def kit(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_every_step_runs_on_the_cpu(tmp_path: Path) -> None:
     done = kit("--device", "cpu", "--tiny", "--out", tmp_path)
     assert done.returncode == 0, done.stderr
-    records = report.read_folder(tmp_path)
+    records = read_figures(tmp_path)
     assert {name: records[name].status for name in records} == {s.name: "done" for s in STEPS}
     last = json.loads(done.stdout.splitlines()[-1])
     assert last["benchmark"] == "gpu"
@@ -81,6 +81,12 @@ def failing(job: Job, record: Record) -> None:
     raise ValueError("no such thing")
 
 
+def failing_in_part(job: Job, record: Record) -> None:
+    with record.part("first"):
+        raise ValueError("no such thing")
+    record.add(second=float("nan"))
+
+
 def dying(job: Job, record: Record) -> None:
     os._exit(7)
 
@@ -91,6 +97,7 @@ def dying(job: Job, record: Record) -> None:
         (no_memory, "out of memory", "CUDA out of memory. Tried to allocate 2 GiB.", {"first": 1}),
         (endless, "timed out", "ended after 1 s", {"first": 1}),
         (failing, "failed", "ValueError: no such thing", {}),
+        (failing_in_part, "failed", "parts: first", {"second": "nan"}),
         (dying, "failed", "its process ended: 7", {}),
         (lambda job, record: record.add(a=1.5), "done", None, {"a": 1.5}),
     ],
@@ -103,14 +110,14 @@ def test_how_a_step_ends_is_in_its_file(
     figures: dict[str, float],
 ) -> None:
     path = tmp_path / "step.json"
-    run_step(Step("step", "Why?", 1, 1, answer), CPU, path, 60)
-    record = Record.read(path)
+    record = run_step(Step("step", "Why?", 1, 1, answer), CPU, path, 60)
+    assert Record.read(path).content == record.content
     assert (record.status, record.reason, record.figures) == (status, reason, figures)
 
 
 def test_too_little_time_skips_a_step(tmp_path: Path) -> None:
-    run_step(Step("step", "Why?", 30, 60, failing), CPU, tmp_path / "step.json", 12.3)
-    record = Record.read(tmp_path / "step.json")
+    step = Step("step", "Why?", 30, 60, failing)
+    record = run_step(step, CPU, tmp_path / "step.json", 12.3)
     assert record.status == "skipped"
     assert record.reason == "too little time: it needs 30 s, and 12 s are left"
 
@@ -126,16 +133,18 @@ def test_a_compiled_network_with_other_weights_is_found() -> None:
     network = checks.our_network(checks.TINY, CPU.device)
     with torch.no_grad():
         network.classifier.weight.mul_(3)
-    assert checks.compiled_losses(checks.TINY, CPU.device, network) > 1e-3
+    assert checks.compiled_losses(checks.TINY, CPU.device, network)[0] > 1e-3
 
 
 def written(folder: Path, **figures: dict[str, object]) -> dict[str, Record]:
     folder.mkdir()
+    records = {}
     for step, values in figures.items():
-        record = Record.begin(folder / f"{step}.json", step, "Why?")
-        record.add(**values)
-        record.close("done", 1.0)
-    return report.read_folder(folder)
+        records[step] = Record.begin(folder / f"{step}.json", step, "Why?")
+        records[step].add(**values)
+        records[step].close("done", 1.0)
+    write_figures(folder, records)
+    return read_figures(folder)
 
 
 def test_goals_are_read_from_the_figures(tmp_path: Path) -> None:
@@ -160,8 +169,8 @@ def test_the_table_prints_figures_and_says_what_is_not_there(tmp_path: Path) -> 
         waiting={"training_step_waits": "called a synchronizing CUDA operation"},
         agreement={"loss": {"difference": 2e-3, "tolerance": 1e-4, "holds": False}},
     )
-    Record.begin(tmp_path / "run" / "compile.json", "compile", "Why?").close("timed out", 9, "late")
-    records = report.read_folder(tmp_path / "run")
+    records["compile"] = Record.begin(tmp_path / "compile.json", "compile", "Why?")
+    records["compile"].close("timed out", 9, "late")
     lines = [line.strip("|").split("|") for line in report.table([records]).splitlines()]
     # Labels repeat in later sections: the first counts.
     rows = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in reversed(lines)}
@@ -176,8 +185,16 @@ def test_the_table_prints_figures_and_says_what_is_not_there(tmp_path: Path) -> 
 
 def test_the_committed_table_is_that_of_the_committed_figures() -> None:
     folders = sorted(path for path in report.COMMITTED.glob("*") if path.is_dir())
-    page = report.table([report.read_folder(folder) for folder in folders])
+    page = report.table([read_figures(folder) for folder in folders])
     assert (report.HOME / "FIGURES.md").read_text(encoding="utf-8") == page
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"machine": {"status": "done"}}'])
+def test_what_is_no_run_of_the_kit_is_refused(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "figures.json").write_text(content)
+    with pytest.raises(ValueError, match="no figures"):
+        read_figures(tmp_path)
 
 
 def test_every_row_of_the_table_is_a_step_of_the_kit() -> None:
@@ -194,7 +211,8 @@ def test_on_a_gpu(check: Callable[[Job, Record], None], tmp_path: Path) -> None:
         pytest.skip("no CUDA device")
     prepare_device(torch.device("cuda"))
     record = Record.begin(tmp_path / "check.json", "check", "Right?")
-    check(Job(torch.device("cuda"), tiny=True), record)
+    check(Job(torch.device("cuda"), tiny=True, folder=tmp_path), record)
+    assert not record.errors
     for name, value in record.figures.items():
         if isinstance(value, dict):
             assert value["holds"], (name, value)
