@@ -126,7 +126,10 @@ class ArmTraining:
             changes = [] if before is None else differences(before, machine)
             if not changes:
                 return ""
-            return f"; before: {listed(changes)}: its last bits may differ"
+            return (
+                f"; changed since: {listed(changes)}: its last bits will differ from those of a "
+                "run that was never interrupted"
+            )
 
         def finish(trained: Trained) -> None:
             def write(folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -107,12 +108,18 @@ def _versions() -> dict[str, str]:
 def _data_digest(run: Run) -> str:
     """Return a digest of the training tracklets: identities, lengths, frames and archives."""
     tracklets = run.data.tracklets
-    frames, _ = tracklets.frames_of(run.rows)
-    table = pq.read_table(run.data.folder / FRAMES, columns=["name", "archive"]).take(frames)
-    hashes = list(run.data.index["archives"].values())
-    archives = [hashes[number] for number in np.unique(table["archive"].to_numpy())]
-    digest = hashlib.sha256()
+    rows, _ = tracklets.frames_of(run.rows)
+    names, numbers = _frames(run.data.folder / FRAMES, rows.tobytes())
+    archives = list(run.data.index["archives"].values())
+    digest = hashlib.sha256("\n".join([names, *(archives[n] for n in numbers)]).encode())
     for values in (tracklets.pid[run.rows], tracklets.length[run.rows]):
         digest.update(values.astype("<i8").tobytes())
-    digest.update("\n".join([*archives, *table["name"].to_pylist()]).encode())
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=16)  # trials and arms share splits
+def _frames(index: Path, rows: bytes) -> tuple[str, list[int]]:
+    """Return a digest of the names of frames, and the numbers of the archives that hold them."""
+    table = pq.read_table(index, columns=["name", "archive"]).take(np.frombuffer(rows, np.int64))
+    names = hashlib.sha256("\n".join(table["name"].to_pylist()).encode())
+    return names.hexdigest(), np.unique(table["archive"].to_numpy()).tolist()

@@ -152,6 +152,7 @@ def hold(store: RunStore) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_one_process_trains_a_run_and_the_next_goes_on(
     store: RunStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +170,7 @@ def test_one_process_trains_a_run_and_the_next_goes_on(
     assert f"trained by process {other.pid} on" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_of_another_machine_is_taken_over_after_its_lease(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
