@@ -29,7 +29,8 @@ NEUTRAL = {
     "pipeline.parts.tracking": "copies numbers to MLflow",
     "pipeline.parts.watch": "shows progress",
     "pipeline.parts.workspace": "names of files, locks, and writing whole files",
-    "pipeline.training.display": "shows a run, and copies it to MLflow",
+    "pipeline.training.display": "shows a run",
+    "pipeline.training.mlflow_runs": "copies a run to MLflow",
 }
 
 _DIGITS = 16

@@ -62,7 +62,7 @@ class ArmTraining:
     """
 
     def __init__(self, runs: Sequence[Run], processes: Processes, *, exact: bool) -> None:
-        self.runs = runs
+        self._runs = runs
         self._processes = processes
         self._exact = exact
         self._store = RunStore(workspace.run_store())
@@ -155,7 +155,7 @@ class ArmTraining:
         if not self._processes.main:
             yield
             return
-        plan = self.runs[0].plan
+        plan = self._runs[0].plan
         name = f"train-{plan.dataset}-{plan.arm}"
         with (
             workspace.locked(workspace.lock_folder(), name, wait=False),
@@ -165,11 +165,11 @@ class ArmTraining:
             self._collect(arm_run)
 
     def _collect(self, arm_run: str) -> None:
-        plan = self.runs[0].plan
+        plan = self._runs[0].plan
         target = workspace.run_folder(plan.dataset, plan.arm)
         try:
             with workspace.whole_folder(target) as partial:
-                for run in self.runs:
+                for run in self._runs:
                     stored = self._stored(run)
                     folder = partial / workspace.trial_name(run.number)
                     folder.mkdir()

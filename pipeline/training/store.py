@@ -12,6 +12,7 @@ can share it.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -81,17 +82,16 @@ class RunStore:
         key = key_of(request)
         if key in self._verified:
             return self._verified[key]
-        run = self._read(self.root / "finished" / key)
-        if run is None:
+        folder = self.root / "finished" / key
+        if not folder.is_dir():
             return None
-        for name, digest in run.files.items():
-            path = run.folder / name
-            if not path.is_file() or hash_file(path) != digest:
-                aside = self.root / "damaged" / f"{key}.{os.getpid()}"
-                aside.parent.mkdir(exist_ok=True)
-                run.folder.rename(aside)
-                print(f"{path}: damaged; set aside in {aside}, {run.label} is trained again")
-                return None
+        run = self._read(folder)
+        if run is None or not all(_is_whole(folder / name, run.files[name]) for name in run.files):
+            aside = self.root / "damaged" / f"{key}.{os.getpid()}"
+            aside.parent.mkdir(exist_ok=True)
+            folder.rename(aside)
+            print(f"{folder}: damaged; set aside in {aside}, the run is trained again", flush=True)
+            return None
         self._verified[key] = run
         return run
 
@@ -115,7 +115,7 @@ class RunStore:
                 yield None
                 return
             folder = self.root / "unfinished" / key
-            if not folder.is_dir():
+            if not (folder / _REQUEST).is_file():
                 self._print_near_miss(label, request, resume)
                 content = {"label": label, "request": resume}
                 workspace.write_json(folder / _REQUEST, content)
@@ -184,17 +184,12 @@ class RunStore:
             return not held
 
     def _read(self, folder: Path) -> StoredRun | None:
-        path = folder / (_STORED if folder.parent.name == "finished" else _REQUEST)
-        if not path.is_file():
+        finished = folder.parent.name == "finished"
+        try:
+            content = json.loads((folder / (_STORED if finished else _REQUEST)).read_bytes())
+        except (OSError, ValueError):
             return None
-        content = workspace.read_json(path, "train")
-        return StoredRun(
-            folder,
-            content["label"],
-            content["request"],
-            content.get("record", {}),
-            content.get("files", {}),
-        )
+        return StoredRun(folder, **({"record": {}, "files": {}} | content))
 
     @contextmanager
     def _lease(self, key: str, label: str, *, wait: bool) -> Iterator[bool]:
@@ -233,6 +228,10 @@ class RunStore:
                 f"{label} starts afresh: the {kind} run in {run.folder} had {listed(changes)}",
                 flush=True,
             )
+
+
+def _is_whole(path: Path, digest: str) -> bool:
+    return path.is_file() and hash_file(path) == digest
 
 
 def _end(compromise: LeaseCompromise) -> None:

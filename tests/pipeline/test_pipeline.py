@@ -344,6 +344,30 @@ def test_killed_training_goes_on_and_ends_the_same(clone: Clone) -> None:
     clone.run("dvc", "repro")
 
 
+@pytest.mark.parametrize("moment", [0.0, 0.8])
+def test_killed_after_its_last_iteration_it_trains_nothing_again(
+    clone: Clone, moment: float
+) -> None:
+    shutil.rmtree(clone.folder / ".runs", ignore_errors=True)
+    process = subprocess.Popen(
+        TRAIN,
+        cwd=clone.folder,
+        env=clone.environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert any("trial-01  3/3" in line for line in process.stdout)
+    time.sleep(moment)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    stored = {path: path.stat().st_ino for path in clone.folder.glob(".runs/finished/*/*")}
+    assert "tracklets of" not in clone.run(*TRAIN)
+    assert {path: path.stat().st_ino for path in stored} == stored and len(trained(clone)) == 4
+
+
 def wait_for(condition: Callable[[], object], seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not condition():

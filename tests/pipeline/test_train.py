@@ -21,6 +21,8 @@ from pipeline.parts.tracking import TrackedRun
 from pipeline.training import arm, mlflow_runs, request
 from pipeline.training.run import Run, train_run
 
+pytestmark = pytest.mark.slow
+
 ARM = "cmmanet-random_interval"
 
 

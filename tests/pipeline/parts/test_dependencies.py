@@ -42,6 +42,7 @@ def stages_changed(copy: Path, file: str, before: str, after: str) -> set[str]:
 ATTENTION, DECODE = "src/cmmanet/model/attention.py", "src/cmmanet/frames/decode.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "before", "after"),
     [
@@ -60,6 +61,7 @@ def test_what_changes_no_number_changes_no_stage(
     assert stages_changed(copy, file, before, after) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "before", "after", "some", "others"),
     [

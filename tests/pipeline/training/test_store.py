@@ -77,13 +77,16 @@ def test_a_full_disk_publishes_nothing_and_keeps_the_checkpoints(store: RunStore
     assert not list((store.root / "partial").iterdir())
 
 
-@pytest.mark.parametrize("damage", ["changed", "gone"])
+@pytest.mark.parametrize("damage", ["weights", "stored.json", "gone"])
 def test_a_damaged_run_is_set_aside(
     store: RunStore, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.publish(LABEL, REQUEST, {}, writes("weights"))
-    weights = store.root / "finished" / key_of(REQUEST) / "weights"
-    weights.write_text("rotten") if damage == "changed" else weights.unlink()
+    folder = store.root / "finished" / key_of(REQUEST)
+    if damage == "gone":
+        (folder / "weights").unlink()
+    else:
+        (folder / damage).write_text("rotten")
     assert RunStore(store.root).find(REQUEST) is None
     assert "damaged" in capsys.readouterr().out
     assert len(store.leftovers()) == 1 and not list(store.runs())
@@ -152,6 +155,7 @@ def hold(store: RunStore) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_one_process_trains_a_run_and_the_next_goes_on(
     store: RunStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +173,7 @@ def test_one_process_trains_a_run_and_the_next_goes_on(
     assert f"trained by process {other.pid} on" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_of_another_machine_is_taken_over_after_its_lease(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
