@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from cmmanet.params import load_params, plans
 from pipeline.parts import workspace
 from pipeline.parts.command import run
 from pipeline.parts.dependencies import code_of, stage_modules
+
+# A study without arms has no results, and DVC would not start its table without these folders.
+_STUDIES = (Path("cross"), Path("readings/rankings"), Path("readings/results"))
 
 
 def main() -> None:
@@ -17,6 +21,8 @@ def main() -> None:
     shutil.rmtree(workspace.plan_file(""), ignore_errors=True)
     for name, plan in files.items():
         workspace.write_json(workspace.plan_file(name), plan.model_dump(mode="json"))
+    for folder in _STUDIES:
+        folder.mkdir(parents=True, exist_ok=True)
     for stage, module in stage_modules().items():
         workspace.write_json(workspace.plan_file(f"code/{stage}.json"), code_of(module))
     print(f"{len(params.arms)} arms on {', '.join(params.datasets)}; headline: {params.headline}")

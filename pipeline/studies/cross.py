@@ -12,7 +12,8 @@ from cmmanet.frames.archive import hash_file
 from cmmanet.params import EvaluatePlan
 from pipeline.parts import workspace
 from pipeline.parts.command import ArmName, DatasetName, run
-from pipeline.parts.indexed_data import Dataset, open_dataset
+from pipeline.parts.dependencies import code_of
+from pipeline.parts.indexed_data import open_dataset
 from pipeline.parts.provenance import code
 from pipeline.parts.run_scores import TestedRun, arm_result, reranking_of, score_split, summaries
 from pipeline.parts.trained_network import load_trained
@@ -49,12 +50,17 @@ def _crossed(source: str, arm: str, target: str, finished: Path) -> CrossResult:
     run_folders = sorted(folder.glob("trial-*"))
     if not run_folders:
         raise FileNotFoundError(f"{folder}: no trials; run the stage train {source} {arm} first")
+    common = {
+        "data": [hash_file(opened.folder / name) for name in ("index.json", "trials.json")],
+        "plan": plan.model_dump(mode="json"),
+        "code": code_of("pipeline.studies.cross"),
+    }
     runs = []
     for run_folder in run_folders:
         trained = load_trained(run_folder)
         title = f"{source} {arm} {run_folder.name} on {target}"
         file = finished / f"{run_folder.name}.json"
-        inputs = _inputs(trained.fingerprint, opened, plan, evaluated)
+        inputs = {"weights": trained.fingerprint, **common}
         content = _read_finished(file, inputs)
         if content is None:
             embeddings, used = trained.embed(store, tracklets, rows, title)
@@ -84,20 +90,9 @@ def _crossed(source: str, arm: str, target: str, finished: Path) -> CrossResult:
     )
 
 
-def _inputs(
-    weights: str, target: Dataset, plan: EvaluatePlan, evaluated: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """Return all that the scores of a run depend on; None where the code has no name."""
-    if evaluated["dirty"] is not False:
-        return None
-    files = {name: hash_file(target.folder / name) for name in ("index.json", "trials.json")}
-    plan_values = plan.model_dump(mode="json")
-    return {"weights": weights, **files, **plan_values, "commit": evaluated["commit"]}
-
-
-def _read_finished(file: Path, inputs: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _read_finished(file: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the scores of a run that an interrupted stage has left, if they are of `inputs`."""
-    if inputs is None or not file.is_file():
+    if not file.is_file():
         return None
     content: dict[str, Any] = workspace.read_json(file, "cross")
     return content if content["inputs"] == inputs else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import safetensors.torch
 import torch
 import yaml
 from conftest import REPOSITORY, split_matrix
+from filelock import FileLock
+from toy import Clone, build_toy
 
 from cmmanet.params import ArmPlan
 from cmmanet.training import device
@@ -21,6 +25,27 @@ from pipeline.parts import workspace
 
 ARMS = ("multi_mam", "cmmanet-random_interval")
 PEOPLE = 2  # that every network has learnt to tell apart, as it were
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy project, run once, for all test processes to copy."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "toy"
+    shared.mkdir(exist_ok=True)
+    with FileLock(shared / "lock"):
+        if not (shared / "done").exists():
+            build_toy(shared / "cmmanet")
+            (shared / "done").touch()
+    return shared
+
+
+@pytest.fixture(scope="module")
+def clone(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A copy of the toy project, for the tests of a file to change in turn."""
+    folder = tmp_path_factory.mktemp("clone") / "cmmanet"
+    shutil.copytree(toy / "cmmanet", folder, symlinks=True)
+    return Clone(folder, first_output=(toy / "first.log").read_text())
 
 
 @pytest.fixture

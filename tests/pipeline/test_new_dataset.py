@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cmmanet.reporting.results import title
 from params.edited import changed
 
 from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.datasets.mars import MarsLayout
 from cmmanet.params import Params
+from cmmanet.reporting.inputs import title
 from pipeline import fetch, index, plan, split
 from pipeline.parts import workspace
 from pipeline.parts.indexed_data import open_dataset
