@@ -8,6 +8,8 @@ from cmmanet.evaluation.folding import fold_batch_norms, for_inference
 from cmmanet.model.backbone import BackboneName
 from cmmanet.model.network import CMMANet
 
+pytestmark = pytest.mark.slow
+
 
 def learned_network(backbone: BackboneName) -> CMMANet:
     """A network whose normalisations are far from doing nothing."""

@@ -23,6 +23,8 @@ from pipeline.parts import workspace
 from pipeline.parts.indexed_data import open_dataset
 from pipeline.parts.trained_network import load_trained
 
+pytestmark = pytest.mark.slow
+
 Draw = Callable[[str, str, Sequence[int]], None]
 
 RENDER = {

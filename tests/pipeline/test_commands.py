@@ -11,6 +11,8 @@ import pytest
 from pipeline.parts.command import run
 from pipeline.parts.dependencies import stage_modules
 
+pytestmark = pytest.mark.slow
+
 
 def start(stage: str, *arguments: str) -> None:
     """Run a stage as its command does; it always exits."""

@@ -22,6 +22,8 @@ from pipeline.parts.contrasts import compare_scorings
 from pipeline.parts.results import read_result
 from pipeline.parts.run_scores import each_query, score_split
 
+pytestmark = pytest.mark.slow
+
 Draw = Callable[[str, str, Sequence[int]], None]
 
 

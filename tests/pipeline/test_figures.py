@@ -30,6 +30,8 @@ from pipeline.parts.indexed_data import open_dataset
 from pipeline.parts.query_tables import read_queries
 from pipeline.parts.trained_network import load_trained
 
+pytestmark = pytest.mark.slow
+
 ARMS = ("multi_mam", "cmmanet-random_interval")
 HEADLINE = Scoring("cosine", "dense")
 

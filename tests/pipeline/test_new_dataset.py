@@ -14,6 +14,8 @@ from pipeline import fetch, index, plan, split
 from pipeline.parts import workspace
 from pipeline.parts.indexed_data import open_dataset
 
+pytestmark = pytest.mark.slow
+
 CAMPUS = MarsLayout(
     title="Campus",
     source="ask its authors",

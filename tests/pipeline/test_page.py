@@ -13,6 +13,8 @@ from cmmanet.reporting.page.content import DatasetContent
 from pipeline import page
 from pipeline.parts import workspace
 
+pytestmark = pytest.mark.slow
+
 ARMS = ["baseline", "cmmanet-random_interval"]
 TABLES = """# CMMANet: published and measured
 

@@ -22,6 +22,8 @@ from pipeline import search
 from pipeline.parts.command import run
 from pipeline.search import PICTURE_ANSWERS, PICTURE_QUERIES
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = 3
 
 

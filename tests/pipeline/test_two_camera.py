@@ -1,10 +1,8 @@
 """iLIDS-VID's layout with rendered people, from the archive to the tables."""
 
+import importlib
 import json
-import os
 import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +12,9 @@ import yaml
 from conftest import REPOSITORY, as_png, split_matrix
 
 from cmmanet.datasets.rendered import synthetic
+from pipeline.parts.dependencies import stage_modules
+
+pytestmark = pytest.mark.slow
 
 ARMS = ("baseline", "cmmanet-random_interval")
 
@@ -46,8 +47,10 @@ def rendered_people(folder: Path) -> dict[tuple[int, int], list[bytes]]:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Callable[..., str]:
-    """Runs a stage in a folder of its own."""
+def stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Runs a stage in a folder of its own, in this process; returns what it prints."""
     work = tmp_path / "work"
     work.mkdir()
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
@@ -62,25 +65,14 @@ def stage(tmp_path: Path) -> Callable[..., str]:
     demo["model"] |= {"submodules": 2, "hidden": 8}
     demo["schedule"] |= {"iterations": 3, "warmup": 0, "milestones": [2]}
     (work / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(REPOSITORY),
-        "CMMANET_DATA": str(tmp_path / "raw"),
-    }
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("CMMANET_DATA", str(tmp_path / "raw"))
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE"):
-        environment.pop(name, None)
+        monkeypatch.delenv(name, raising=False)
 
     def run(name: str, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", f"pipeline.{name}", *arguments],
-            cwd=work,
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        importlib.import_module(stage_modules()[name]).main(*arguments)
+        return capsys.readouterr().out
 
     return run
 

@@ -29,6 +29,8 @@ from cmmanet.reporting.figures.heatmaps import Block, greatest, heatmaps, mean_g
 from cmmanet.reporting.figures.lines import cmc, training
 from cmmanet.reporting.figures.sheet import DPI, TEXT, WIDTH, encode, png
 
+pytestmark = pytest.mark.slow
+
 VALUES = st.dictionaries(
     st.integers(0, 50), st.sampled_from([0.0, 0.2, 0.4, 0.5, 0.6, 1.0]), min_size=1, max_size=12
 )

@@ -25,6 +25,8 @@ from cmmanet.model.network import CMMANet
 from cmmanet.training.device import Runtime
 from cmmanet.training.step import attention_record, objective
 
+pytestmark = pytest.mark.slow
+
 CUDA = torch.device("cuda")
 IDENTITIES = 5
 

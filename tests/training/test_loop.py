@@ -18,6 +18,8 @@ from cmmanet.training.checkpoint import load_checkpoint
 from cmmanet.training.logbook import TrainingError
 from cmmanet.training.loop import Trained, plan_epoch
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -6,6 +6,8 @@ from training.small import run_script
 
 from cmmanet.training.processes import Processes, joined_processes
 
+pytestmark = pytest.mark.slow
+
 
 def run(data: Path, result: Path, *launcher: str) -> tuple:
     run_script("one_or_two.py", data, result, launcher=launcher)

@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from training.small import run_script
+
+pytestmark = pytest.mark.slow
 
 KILLS = 12
 

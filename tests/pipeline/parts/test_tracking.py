@@ -9,6 +9,8 @@ from mlflow import MlflowClient
 
 from pipeline.parts.tracking import EXPERIMENT, NO_RUN, TrackedRun, Tracker
 
+pytestmark = pytest.mark.slow
+
 DATASET = {"name": "synthetic", "digest": "abc", "source": "data/synthetic/frames.parquet"}
 
 

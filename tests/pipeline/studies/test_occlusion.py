@@ -23,6 +23,8 @@ from pipeline.parts import workspace
 from pipeline.parts.results import read_result
 from pipeline.studies import occluded, occlusion, occlusion_table
 
+pytestmark = pytest.mark.slow
+
 ARMS = ("baseline", "cmmanet-random_interval")
 LEVELS = [0.0, 0.5, 1.0]
 RENDER = {
