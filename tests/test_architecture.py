@@ -57,6 +57,7 @@ def test_every_room_is_in_the_order() -> None:
     assert rooms == set(ROOMS)
 
 
+@pytest.mark.slow
 def test_the_library_knows_nothing_of_dvc_and_mlflow() -> None:
     for file in SOURCE.rglob("*.py"):
         tops = {module.split(".")[0] for module in imports_of(file)}

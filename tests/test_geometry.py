@@ -61,6 +61,7 @@ def test_inceptions_maps():
     assert inception_sizes(299, 299) == [(73, 73), (35, 35), (17, 17), (8, 8)]
 
 
+@pytest.mark.slow
 @given(height=st.integers(75, 400), width=st.integers(75, 400))
 @settings(max_examples=25, deadline=None)
 def test_map_size_is_what_inception_gives(inception, height, width):

@@ -122,6 +122,7 @@ def test_too_little_time_skips_a_step(tmp_path: Path) -> None:
     assert record.reason == "too little time: it needs 30 s, and 12 s are left"
 
 
+@pytest.mark.slow
 def test_a_difference_is_relative_to_the_largest_value() -> None:
     reference = torch.tensor([100.0, -200.0])
     assert checks.difference(reference + torch.tensor([0.0, 1.0]), reference) == 1 / 200

@@ -94,6 +94,7 @@ def test_truncated_mat_file_is_refused(write_mars: Write) -> None:
         MARS.read_listing(root)
 
 
+@pytest.mark.slow
 def test_mat_file_with_another_matrix_is_refused(write_mars: Write) -> None:
     root = write_mars()
     scipy.io.savemat(root / "info/tracks_test_info.mat", {"x": np.zeros((1, 4))})

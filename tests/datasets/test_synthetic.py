@@ -234,6 +234,7 @@ def test_same_seed_same_bytes(tmp_path, scene):
     assert contents(make(tmp_path / "again")) == contents(scene)
 
 
+@pytest.mark.slow
 def test_another_seed_other_people(tmp_path, scene):
     other = contents(make(tmp_path / "other", seed=12))
     assert all(other[name] != content for name, content in contents(scene).items())
@@ -289,6 +290,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 def test_an_interrupt_leaves_nothing(tmp_path):
     script = tmp_path / "main.py"

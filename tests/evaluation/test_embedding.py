@@ -77,6 +77,7 @@ def painted(store: object, rows: list[int], height: int, width: int) -> np.ndarr
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [129, 128])
 def test_no_batch_is_left_with_a_few_frames(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frame_batches, "read_frames", painted)

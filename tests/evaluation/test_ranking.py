@@ -402,6 +402,7 @@ def test_golden_ap3d(golden):
     check_golden(ranking.summary(), wanted, "map_step")
 
 
+@pytest.mark.slow
 def test_golden_torchreid(golden):
     features, labels, queries, expected, _ = golden
     keep = labels[:, 0] != -1

@@ -120,6 +120,7 @@ def test_gradients():
     assert torch.autograd.gradcheck(module, features)
 
 
+@pytest.mark.slow
 def test_gradient_is_that_of_the_k_copies():
     torch.manual_seed(0)
     features = torch.randn(2, 5, 4, 2).double().requires_grad_()

@@ -320,6 +320,7 @@ def test_failed_download_says_what_to_do(name, monkeypatch):
         load_imagenet_weights(backbone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stage", "last_stride"),
     [

@@ -213,6 +213,7 @@ def test_an_arm_whose_attention_collapsed_has_a_dagger() -> None:
     assert told.startswith("† In training, attention behind a stage of this arm collapsed")
 
 
+@pytest.mark.slow
 def test_the_page_says_how_the_networks_were_trained(inputs: tuple[Any, ...]) -> None:
     page = render_occlusion(*inputs)
     first = section(page, "# What occlusion takes")

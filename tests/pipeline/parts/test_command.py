@@ -62,6 +62,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         run(fails_with(KeyError("x")))
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["stage"])
     monkeypatch.setenv("CMMANET_DEBUG", "1")

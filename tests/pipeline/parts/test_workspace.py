@@ -158,6 +158,7 @@ def holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         process.wait()
 
 
+@pytest.mark.slow
 def test_lock_of_another_process_is_told_and_ends_with_it(holder: Callable[..., Any]) -> None:
     process = holder(60)
     with (
