@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import REPOSITORY
 
-from benchmarks.gpu import checks, report
+from benchmarks.gpu import checks, report, speed
 from benchmarks.gpu.__main__ import run_step
 from benchmarks.gpu.goals import goals
 from benchmarks.gpu.record import Job, Record, read_figures, write_figures
@@ -205,7 +205,8 @@ def test_every_row_of_the_table_is_a_step_of_the_kit() -> None:
 
 @pytest.mark.cuda
 @pytest.mark.parametrize(
-    "check", [checks.agreement, checks.waiting, checks.repeatability, checks.finite]
+    "check",
+    [checks.agreement, checks.waiting, checks.repeatability, checks.finite, speed.compiled],
 )
 def test_on_a_gpu(check: Callable[[Job, Record], None], tmp_path: Path) -> None:
     if not torch.cuda.is_available():
@@ -217,6 +218,8 @@ def test_on_a_gpu(check: Callable[[Job, Record], None], tmp_path: Path) -> None:
     for name, value in record.figures.items():
         if isinstance(value, dict):
             assert value["holds"], (name, value)
+        elif name == "loss_difference":
+            assert value <= 1e-3
         elif name.endswith("_waits"):
             assert value is False, (name, value)
         elif name.endswith(("_repeated", "_resumed", "_finite")):
