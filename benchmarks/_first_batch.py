@@ -1,4 +1,4 @@
-"""What `frames.py` runs in a process of its own: `python -m benchmarks._first_batch FOLDER`.
+"""Run by `frames.py` in a process of its own: `python -m benchmarks._first_batch FOLDER`.
 
 Prints one line of JSON.
 """

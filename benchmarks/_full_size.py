@@ -1,4 +1,4 @@
-"""What `frames.py` runs in processes of their own: `python -m benchmarks._full_size ROLE FOLDER`.
+"""Run by `frames.py` in processes of their own: `python -m benchmarks._full_size ROLE FOLDER`.
 
 Each prints one line of JSON. No torch here: the index stage imports none.
 """

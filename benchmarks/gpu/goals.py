@@ -1,4 +1,4 @@
-"""What the figures of a GPU should reach."""
+"""Goals for the figures of a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the steps have measured, on the disk after every figure."""
+"""Records of the steps, written to disk after every figure."""
 
 from __future__ import annotations
 

@@ -113,8 +113,9 @@ def _as_pytorch_defaults(step: Step) -> Step:
 def kernels(job: Job, record: Record) -> None:
     """Profile a step of CMMANet and of torchvision's network: the kernels that take longest."""
     setting = TINY if job.tiny else RESNET50
+    cuda = job.device.type == "cuda"
     activities = [torch.profiler.ProfilerActivity.CPU]
-    if job.device.type == "cuda":
+    if cuda:
         activities.append(torch.profiler.ProfilerActivity.CUDA)
     for name in ("cmmanet", "bare"):
         step = STEPS[name](setting, job.device)
@@ -123,7 +124,6 @@ def kernels(job: Job, record: Record) -> None:
         with torch.profiler.profile(activities=activities) as profile:
             step()
             wait(job.device)
-        cuda = job.device.type == "cuda"
         spent = {
             event.key: (event.self_device_time_total if cuda else event.self_cpu_time_total) / 1000
             for event in profile.key_averages()

@@ -38,7 +38,7 @@ _LONGEST_VALUE = 5000
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What MLflow is told of a run.
+    """The description of a run for MLflow.
 
     Attributes:
         name: as the list of runs shows it.

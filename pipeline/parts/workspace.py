@@ -143,7 +143,7 @@ def lock_folder() -> Path:
 
 
 def unfinished_folder(name: str) -> Path:
-    """What an interrupted stage has finished of `name`, and takes up again."""
+    """Return the folder of the finished part of `name`, which an interrupted stage continues."""
     return Path(".unfinished") / name
 
 
