@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.autograd import DeviceType
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks._report import side_by_side, times_as_fast, wait
@@ -124,12 +126,27 @@ def kernels(job: Job, record: Record) -> None:
         with torch.profiler.profile(activities=activities) as profile:
             step()
             wait(job.device)
-        spent = {
-            event.key: (event.self_device_time_total if cuda else event.self_cpu_time_total) / 1000
-            for event in profile.key_averages()
-        }
-        longest = sorted(spent, key=spent.__getitem__, reverse=True)[:25]
-        record.add(**{f"{name}_ms": {key[:100]: round(spent[key], 3) for key in longest}})
+        events = profile.key_averages()
+        if cuda:
+            kernels = [event for event in events if _is_kernel(event)]
+            record.add(**{f"{name}_kernels_ms": _longest(kernels, "self_device_time_total")})
+            busy = sum(event.self_device_time_total for event in kernels) / 1000
+            record.add(**{f"{name}_all_kernels_ms": busy})
+        operations = [event for event in events if event.device_type == DeviceType.CPU]
+        time = "self_device_time_total" if cuda else "self_cpu_time_total"
+        record.add(**{f"{name}_ms": _longest(operations, time)})
+
+
+def _is_kernel(event: Any) -> bool:
+    return event.device_type == DeviceType.CUDA and not event.is_user_annotation
+
+
+def _longest(events: Sequence[Any], time: str) -> dict[str, float]:
+    """Return the ms of the 25 names that take longest; a kernel's name is cut to 100 characters."""
+    spent: Counter[str] = Counter()
+    for event in events:
+        spent[event.key[:100]] += getattr(event, time) / 1000
+    return {key: round(ms, 3) for key, ms in spent.most_common(25)}
 
 
 def _rates(seconds: Mapping[str, Sequence[float]], setting: Setting) -> dict[str, float]:
