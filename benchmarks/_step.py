@@ -177,7 +177,6 @@ def training_plan(setting: Setting, precision: str, iterations: int) -> Any:
         sampling=SimpleNamespace(kind="random_interval", max_interval=8, draw="epoch", start="any"),
         losses=LOSSES,
         model=SimpleNamespace(mam_after=(3, 4)),
-        compile=False,
     )
 
 

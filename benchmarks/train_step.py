@@ -6,7 +6,6 @@
 - Training: `train` from a zip of JPEGs against the step alone on batches already decoded.
 - Embedding: the network as `embed` uses it against the bare torchvision network to its pooled
   features, in batches of 128.
-- `torch.compile` against the step as it is, without a bar.
 
 `python -m benchmarks.gpu` measures all of this on a GPU.
 """
@@ -30,7 +29,6 @@ from benchmarks._step import (
     RESNET18,
     RESNET50,
     Setting,
-    Step,
     bare_network,
     bare_step,
     copy_weights,
@@ -203,23 +201,6 @@ def measure_embedding(setting: Setting, precision: torch.dtype, rounds: int) -> 
     return ratio
 
 
-def measure_compile(setting: Setting, precision: torch.dtype, rounds: int) -> None:
-    """Print the first step's seconds with `torch.compile`, and its speed after."""
-    clips, labels = random_batch(setting, CPU)
-    eager = our_step(our_network(setting, CPU), precision, clips, labels)
-    network = our_network(setting, CPU)
-    network.compile()
-    compiled: Step = our_step(network, precision, clips, labels)
-    start = time.perf_counter()
-    compiled()
-    first = time.perf_counter() - start
-    seconds = side_by_side({"eager": eager, "compiled": compiled}, rounds, CPU)
-    print(
-        f"compile {setting.backbone} {precision_name(precision)}: first step {first:.0f} s, then "
-        f"{times_as_fast(seconds, 'compiled', 'eager'):.3f} × as fast as without"
-    )
-
-
 def main() -> None:
     """Measure everything and hold it against the bars."""
     precision = choose_precision("auto", CPU)
@@ -241,7 +222,6 @@ def main() -> None:
         ratio = measure_embedding(setting, precision, rounds)
         name = setting.backbone
         bars.append(Bar(f"embedding {name}: frames/s, ratio to the bare network", 0.95, ratio))
-    measure_compile(RESNET18, precision, 9)
     report("train_step", CPU, bars)
 
 

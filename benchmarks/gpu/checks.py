@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks._step import (
     RESNET18,
@@ -307,12 +307,3 @@ def finite(job: Job, record: Record) -> None:
                     f"{name}_last_loss": values[-1, -1].item(),
                 }
             )
-
-
-def compiled_losses(setting: Setting, device: torch.device, network: nn.Module) -> list[float]:
-    """Return how far the losses of a compiled network's first steps are from those without."""
-    batch = random_batch(setting, device)
-    plain = our_step(our_network(setting, device), torch.float32, *batch)
-    compiled = our_step(network, torch.float32, *batch)  # type: ignore[arg-type]
-    pairs = [(compiled()[1]["loss"], plain()[1]["loss"]) for _ in range(3)]
-    return [difference(ours, reference) for ours, reference in pairs]

@@ -27,7 +27,6 @@ from benchmarks._step import (
     plain_step_of,
     random_batch,
 )
-from benchmarks.gpu.checks import compiled_losses
 from benchmarks.gpu.machine import peak_flops
 from benchmarks.gpu.record import Job, Record
 from cmmanet.training.device import deterministic
@@ -173,41 +172,6 @@ def _peak_gb(
 def _free() -> None:
     gc.collect()
     torch.cuda.empty_cache()
-
-
-def compiled(job: Job, record: Record) -> None:
-    """Compile the networks: how long does it take, what does it gain, are losses the same?"""
-    setting = TINY if job.tiny else RESNET50
-    # Without a GPU only that the graph can be captured: generating code takes a minute.
-    backend = "inductor" if job.device.type == "cuda" else "aot_eager"
-    eager = STEPS["cmmanet"](setting, job.device)
-    for name, (build, take) in list(_COMPILED.items())[: 1 if job.tiny else None]:
-        with record.part(name):
-            module = build(setting, job.device)
-            module.compile(backend=backend)
-            step = take(module, BF16, *random_batch(setting, job.device))
-            first = side_by_side({"step": step}, 1, job.device, warm_up=0)["step"][0]
-            record.add(**{f"{name}_first_step_s": first})
-            rounds, calls = (1, 1) if job.tiny else (8, 10)
-            seconds = side_by_side({name: step, "eager": eager}, rounds, job.device, calls=calls)
-            record.add(**_rates({name: seconds[name]}, setting))
-            if name == "cmmanet":
-                record.add(times_as_fast=times_as_fast(seconds, "cmmanet", "eager"))
-        if name == "cmmanet":
-            with record.part("losses"):
-                small = TINY if job.tiny else RESNET18
-                network = our_network(small, job.device)
-                network.compile(backend=backend)
-                differences = compiled_losses(small, job.device, network)
-                record.add(loss_differences=differences, loss_difference=differences[0])
-
-
-# In order of value: a minute each, at first.
-_COMPILED: dict[str, tuple[Callable[..., Any], Callable[..., Step]]] = {
-    "cmmanet": (our_network, our_step),
-    "bare": (bare_network, bare_step),
-    "baseline": (lambda *where: our_network(*where, mam_after=()), our_step),
-}
 
 
 def deterministic_cost(job: Job, record: Record) -> None:

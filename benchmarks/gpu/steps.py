@@ -41,6 +41,4 @@ STEPS = (
     Step("embedding", "How fast is embedding?", 20, 60, throughput.embedding),
     Step("resnet18", "How fast is a ResNet-18 step?", 15, 60, speed.resnet18),
     Step("largest_batch", "How many clips fit?", 15, 60, speed.largest_batch),
-    # Minutes of compilation: the rest of the time.
-    Step("compile", "What does torch.compile change?", 80, 600, speed.compiled),
 )

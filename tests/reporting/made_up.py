@@ -78,7 +78,6 @@ PAPER = {
     "optimiser": {"lr": 0.0002, "weight_decay": 0.0005},
     "schedule": {"iterations": 110, "warmup": 0, "milestones": [70, 90]},
     "precision": "auto",
-    "compile": False,
     "sampling": {"kind": "random_interval", "max_interval": 8, "draw": "epoch", "start": "any"},
     "seed": 0,
 }  # fmt: skip

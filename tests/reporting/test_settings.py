@@ -51,7 +51,7 @@ OTHERS = {
     "losses/margin": "soft", "losses/diversity": 0.2, "losses/diversity_form": "eq7",
     "losses/concentration": 0.2, "optimiser/lr": 0.1, "optimiser/weight_decay": 0.1,
     "schedule/iterations": 120, "schedule/warmup": 10, "schedule/milestones": [80],
-    "precision": "fp32", "compile": True, "sampling/max_interval": 4, "sampling/draw": "clip",
+    "precision": "fp32", "sampling/max_interval": 4, "sampling/draw": "clip",
     "sampling/start": "literal",
 }  # fmt: skip
 
@@ -77,7 +77,7 @@ def test_settings_read_like_params_yaml() -> None:
         "submodules 4, hidden 256, neck none; *losses* identity 1, smoothing 0, triplet 1, "
         "margin 0.3, diversity 0.1, diversity_form eq8, concentration 0.1; *optimiser* lr 0.0002, "
         "weight_decay 0.0005; *schedule* iterations 110, warmup 0, milestones 70 and 90; "
-        "*precision* auto; *compile* off; *sampling* random_interval with max_interval 8, draw "
+        "*precision* auto; *sampling* random_interval with max_interval 8, draw "
         "epoch, start any"
     )
     text = settings(arms)

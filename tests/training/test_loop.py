@@ -2,7 +2,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -220,11 +219,3 @@ def test_a_diverged_state_is_never_kept(clips: ClipDataset, tmp_path: Path) -> N
         go_on(plan_of(optimiser__lr=1e30), clips, tmp_path / "checkpoints", print)
     kept = load_checkpoint(tmp_path / "checkpoints", print)
     assert kept is not None and all(value.isfinite().all() for value in kept.network.values())
-
-
-def test_compiled_or_not_it_trains_alike(clips: ClipDataset) -> None:
-    with patch("torch.nn.Module.compile", autospec=True) as compiled:
-        run(plan_of(), clips)
-        compiled.assert_not_called()
-        network, _, _ = run(plan_of(compile=True), clips)
-        assert compiled.call_args.args == (network,)

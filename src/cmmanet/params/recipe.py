@@ -124,8 +124,6 @@ class Recipe(Strict):
     optimiser: Optimiser
     schedule: Schedule
     precision: Literal["auto", "fp32", "bf16"]
-    # By torch.compile: other kernels, and so other last bits.
-    compile: bool
 
     @property
     def view(self) -> View:

@@ -92,8 +92,6 @@ def train(
                 "statistics of its own share, so results depend on the number of processes"
             )
 
-    if plan.compile:
-        network.compile()
     trained = distribute(network, processes)
     epochs: dict[int, Epoch] = {}
     requests = _requests(plan, dataset, seed, state.iteration, epochs)
