@@ -1,4 +1,4 @@
-"""The house keeps its order: what each room may import."""
+"""What each package may import."""
 
 import ast
 import subprocess
@@ -13,9 +13,9 @@ from pipeline.parts.dependencies import stage_modules
 
 SOURCE = REPOSITORY / "src" / "cmmanet"
 
-# Data goes from left to right, and a room imports only from those to its left.
-ROOMS = (
-    "geometry", "datasets", "params", "frames", "clips", "model", "losses", "training",
+# Data goes from left to right, and a package imports only from those to its left.
+PACKAGES = (
+    "messages", "geometry", "datasets", "params", "frames", "clips", "model", "losses", "training",
     "evaluation", "reporting",
 )  # fmt: skip
 
@@ -40,21 +40,21 @@ def imports_of(file: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_from_its_left(room: str) -> None:
-    files = [SOURCE / f"{room}.py"] if (SOURCE / f"{room}.py").is_file() else []
-    files += sorted((SOURCE / room).rglob("*.py"))
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_from_its_left(package: str) -> None:
+    files = [SOURCE / f"{package}.py"] if (SOURCE / f"{package}.py").is_file() else []
+    files += sorted((SOURCE / package).rglob("*.py"))
     assert files
-    allowed = set(ROOMS[: ROOMS.index(room) + 1])
+    allowed = set(PACKAGES[: PACKAGES.index(package) + 1])
     for file in files:
         for module in imports_of(file):
             if module.startswith("cmmanet."):
                 assert module.split(".")[1] in allowed, f"{file} imports {module}"
 
 
-def test_every_room_is_in_the_order() -> None:
-    rooms = {path.stem for path in SOURCE.iterdir() if not path.name.startswith(("_", "py."))}
-    assert rooms == set(ROOMS)
+def test_every_package_is_in_the_order() -> None:
+    packages = {path.stem for path in SOURCE.iterdir() if not path.name.startswith(("_", "py."))}
+    assert packages == set(PACKAGES)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from cmmanet import geometry, losses
+from cmmanet import geometry, losses, messages
 from cmmanet.losses import (
     attention_statistics,
     batch_hard_triplet,
@@ -84,7 +84,7 @@ NAIVE = {
 }
 
 
-@pytest.mark.parametrize("module", [losses, attention, geometry])
+@pytest.mark.parametrize("module", [losses, attention, geometry, messages])
 def test_examples_in_docstrings(module):
     outcome = doctest.testmod(module)
     assert outcome.attempted > 0

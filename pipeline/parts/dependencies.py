@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # so is what only they import: a warning that is shown during training is no part of training, but
 # it is part of the stage that computes it for the results.
 NEUTRAL = {
+    "cmmanet.messages": "texts of messages",
     "cmmanet.params": "its values reach a stage through plan/, which the stage depends on",
     "pipeline": "import path, and environment variables of MLflow",
     "pipeline.parts.command": "how a stage starts and fails",

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from cmmanet.messages import first_line
 from pipeline.parts import workspace
 from pipeline.parts.provenance import code
 
@@ -90,7 +91,7 @@ class Tracker:
                 )
         except Exception as error:
             raise OSError(
-                f"MLflow's store {self.uri} cannot be used ({_first_line(error)}); start its "
+                f"MLflow's store {self.uri} cannot be used ({first_line(error)}); start its "
                 "server, or unset MLFLOW_TRACKING_URI to use mlflow.db here"
             ) from None
         self._complained = False
@@ -215,7 +216,7 @@ class Tracker:
         if not self._complained:
             print(
                 f"warning: MLflow's store {self.uri} did not take what was logged "
-                f"({_first_line(error)}); the files of this stage have it all",
+                f"({first_line(error)}); the files of this stage have it all",
                 file=sys.stderr,
             )
         self._complained = True
@@ -233,7 +234,3 @@ def _provenance() -> dict[str, str]:
         "dvc.baseline": os.environ.get("DVC_EXP_BASELINE_REV", ""),
     }
     return {name: value for name, value in tags.items() if value}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

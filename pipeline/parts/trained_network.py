@@ -14,10 +14,17 @@ import safetensors.torch
 from cmmanet.datasets.tracklets import Tracklets
 from cmmanet.evaluation.embedding import Embeddings, embed
 from cmmanet.frames.archive import FrameStore, hash_file
+from cmmanet.messages import first_line
 from cmmanet.model.network import CMMANet
 from cmmanet.params import ArmPlan
 from cmmanet.training.build import empty_network
-from cmmanet.training.device import choose_runtime, describe_device, peak_memory, precision_name
+from cmmanet.training.device import (
+    choose_runtime,
+    describe_device,
+    peak_memory,
+    precision_name,
+    reset_peak_memory,
+)
 from pipeline.parts import workspace
 from pipeline.parts.provenance import environment
 from pipeline.parts.watch import counting
@@ -46,6 +53,7 @@ class TrainedRun:
         runtime = choose_runtime(self.plan.precision)
         used = environment(describe_device(runtime.device), precision_name(runtime.precision))
         frames = int(tracklets.length[list(rows)].sum())
+        reset_peak_memory(runtime.device)
         begun = time.monotonic()
         with counting(f"{title}: embedding, frames", frames) as progress:
             embeddings = embed(
@@ -85,6 +93,6 @@ def load_trained(folder: Path) -> TrainedRun:
     try:
         network.load_state_dict(safetensors.torch.load_file(path))
     except (OSError, safetensors.SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ValueError(f"{path}: not the weights of {plan.arm}: {reason}; retrain") from None
     return TrainedRun(plan, record, network, hash_file(path))

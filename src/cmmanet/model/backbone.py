@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from cmmanet.clips.normalise import MEAN, STD
 from cmmanet.geometry import BackboneName, cell_centres, check_backbone
+from cmmanet.messages import first_line
 
 # Channels behind each stage.
 _CHANNELS: dict[str, tuple[int, ...]] = {
@@ -136,7 +137,7 @@ def load_imagenet_weights(backbone: Backbone) -> None:
     except Exception as error:  # a network, a disk or a broken cache fail in many ways
         raise ConnectionError(
             f"cannot get the ImageNet weights of {backbone.name} from {weights.url} "
-            f"({_first_line(error)}): fetch that file elsewhere, then give its path and sha256 "
+            f"({first_line(error)}): fetch that file elsewhere, then give its path and sha256 "
             "as the weights"
         ) from error
     _load_torchvision_state(backbone, state, source=weights.url)
@@ -163,7 +164,7 @@ def load_weights_file(backbone: Backbone, path: Path, *, sha256: str) -> None:
         else:
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # pickle alone has half a dozen ways to fail on a broken file
-        raise ValueError(f"{path}: cannot be read as weights ({_first_line(error)})") from error
+        raise ValueError(f"{path}: cannot be read as weights ({first_line(error)})") from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path}: holds something other than a state dict of tensors")
     _load_torchvision_state(backbone, state, source=str(path))
@@ -194,7 +195,3 @@ def _load_torchvision_state(backbone: Backbone, state: Mapping[str, Tensor], sou
     if offences:
         raise ValueError(f"{source}: not weights of {backbone.name}: {'; '.join(offences)}")
     backbone.load_state_dict({own_key[key]: value for key, value in given.items()}, strict=False)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
