@@ -11,7 +11,7 @@ repro: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	ruff check . && ruff format --check . && mypy
-	pytest --numprocesses logical --dist loadfile
+	pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed
 	ruff check --fix . && ruff format . && mypy

@@ -33,6 +33,7 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
     plan = workspace.read_plan(EvaluatePlan, "evaluate.json")
     reranking = reranking_of(plan)
     opened = open_dataset(dataset)
+    index = workspace.read_json(opened.folder / "index.json", f"index {dataset}")
     trials, tracklets = opened.trials, opened.tracklets
     tracker = Tracker()
     runs, queries = [], []
@@ -57,10 +58,10 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
         trials,
         tracklets,
         dataset=dataset,
-        partial=opened.index["partial"],
+        partial=index["partial"],
         reranking=reranking,
         evaluation=evaluated,
-        data=_data(opened.index, tracklets, trials["splits"][0]),
+        data=_data(index, tracklets, trials["splits"][0]),
         mlflow_run=runs[0].record["mlflow_arm_run"],
     )
     workspace.write_table(workspace.ranking_file(dataset, arm), pa.concat_tables(queries))

@@ -107,7 +107,7 @@ def _manifest(dataset: str, folder: Path, parts: list[Path]) -> dict[str, Any]:
     listing = official.read_listing(folder, members)
     counts = official.counts(folder, listing)
     archives: list[dict[str, Any]] = [
-        {"name": part.name, **digest_part(part, own)._asdict()}
+        {"name": part.name, **digest_part(part, own, listing.member)._asdict()}
         for part, own in zip(parts, members, strict=True)
     ]
     expected, frames = official.official_counts, official.official_frames

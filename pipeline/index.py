@@ -12,8 +12,9 @@ from pipeline.parts.command import DatasetName, run
 
 
 def main(dataset: DatasetName) -> None:
-    """Write DATASET's frames.parquet, tracklets.parquet, index.json and missing.txt.
+    """Write DATASET's frames.parquet, tracklets.parquet, frames.json, index.json and missing.txt.
 
+    frames.json names and hashes all that frames are read from, index.json has counts, and
     missing.txt lists the official frames that no archive has.
     """
     data = workspace.data_folder(dataset)
@@ -27,12 +28,15 @@ def main(dataset: DatasetName) -> None:
     counts = asdict(summary)
     missing = counts.pop("missing")
     workspace.write_text(data / "missing.txt", "".join(f"{name}\n" for name in missing))
-    content = {
-        "dataset": dataset,
+    frames = {
         "folder": manifest["folder"],
         # With their hashes: other pixels of the same sizes must change everything downstream.
         "archives": {archive["name"]: archive["sha256"] for archive in manifest["archives"]},
         "tables": {name: hash_file(data / name) for name in (FRAMES, TRACKLETS)},
+    }
+    workspace.write_json(data / "frames.json", frames)
+    content = {
+        "dataset": dataset,
         "partial": not manifest["complete"] or bool(missing),
         "official_frames": manifest["official_frames"],
         **counts,

@@ -14,7 +14,7 @@ from cmmanet.training.loop import SAVE_EVERY
 from cmmanet.training.processes import Processes, joined_processes
 from pipeline.parts import workspace
 from pipeline.parts.command import ArmName, DatasetName, exhausted, run
-from pipeline.parts.indexed_data import open_dataset
+from pipeline.parts.indexed_data import open_training_data
 from pipeline.training.arm import ArmTraining
 from pipeline.training.run import Run, arm_runs, train_run
 
@@ -47,7 +47,7 @@ def main(
     """
     plan = workspace.read_plan(ArmPlan, f"{dataset}/{arm}.json")
     workers = default_workers() if workers is None else workers
-    runs = _chosen(arm_runs(plan, open_dataset(dataset)), trial)
+    runs = _chosen(arm_runs(plan, open_training_data(dataset)), trial)
     with joined_processes() as processes, _losing_others(processes):
         training = ArmTraining(runs, processes, exact=exact)
         with training.collecting() if trial is None else nullcontext():

@@ -29,6 +29,14 @@ from cmmanet.frames.index import build_index
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+# Test processes begin with the files that take longest, in this order: the first builds the toy
+# project that a later one copies. Needs pytest-xdist's `--no-loadscope-reorder`.
+LONGEST = ("test_pipeline", "test_resume", "test_gpu", "test_processes", "test_interruptions")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: (*LONGEST, item.path.stem).index(item.path.stem))
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -39,7 +39,7 @@ class Stored(NamedTuple):
 
 def source_of(weights: str, data: Path) -> Source:
     """Return the origin of embeddings by weights of this sha256 on the current index."""
-    return Source(weights, hash_file(data / "index.json"))
+    return Source(weights, hash_file(data / "frames.json"))
 
 
 def write_embeddings(

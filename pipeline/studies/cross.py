@@ -43,15 +43,16 @@ def _crossed(source: str, arm: str, target: str, finished: Path) -> CrossResult:
     trials, tracklets, store = opened.trials, opened.tracklets, opened.open_frames()
     splits = [trials["splits"][number] for number in dict.fromkeys(trials["trials"])]
     rows = sorted({row for split in splits for row in (*split["query"], *split["gallery"])})
-    trained_on = workspace.read_json(
-        workspace.data_folder(source) / "index.json", f"index {source}"
+    index, trained_on = (
+        workspace.read_json(workspace.data_folder(name) / "index.json", f"index {name}")
+        for name in (target, source)
     )
     folder = workspace.run_folder(source, arm)
     run_folders = sorted(folder.glob("trial-*"))
     if not run_folders:
         raise FileNotFoundError(f"{folder}: no trials; run the stage train {source} {arm} first")
     common = {
-        "data": [hash_file(opened.folder / name) for name in ("index.json", "trials.json")],
+        "data": [hash_file(opened.folder / name) for name in ("frames.json", "trials.json")],
         "plan": plan.model_dump(mode="json"),
         "code": code_of("pipeline.studies.cross"),
     }
@@ -81,7 +82,7 @@ def _crossed(source: str, arm: str, target: str, finished: Path) -> CrossResult:
         trials,
         tracklets,
         dataset=target,
-        partial=opened.index["partial"],
+        partial=index["partial"],
         reranking=reranking_of(plan),
         evaluation=evaluated,
         source=source,

@@ -43,18 +43,17 @@ def main(level: Level) -> None:
         raise ValueError(f"{error} (rendered data: delete {raw}, run this again)") from None
     trials = synthetic.trials(load_tracklets(data), raw, count=1, test_half=None)
     workspace.write_json(data / "trials.json", trials)
-    content = {
-        "level": level,
+    frames = {
         "folder": raw.relative_to(workspace.raw_folder()).as_posix(),
         # With their hashes: other pixels of the same sizes must be embedded again.
         "archives": {
-            part.name: digest_part(part, own).sha256
+            part.name: digest_part(part, own, listing.member).sha256
             for part, own in zip(parts, members, strict=True)
         },
-        "frames": len(occluded),
-        "occluded": sum(occluded),
     }
-    workspace.write_json(data / "index.json", content)
+    workspace.write_json(data / "frames.json", frames)
+    counts = {"level": level, "frames": len(occluded), "occluded": sum(occluded)}
+    workspace.write_json(data / "index.json", counts)
     print(f"{level:.0%} of frames occluded: {sum(occluded):,} of {len(occluded):,}")
 
 

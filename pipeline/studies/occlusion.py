@@ -30,6 +30,7 @@ def main(level: Level, arm: ArmName) -> None:
 def _tested(level: float, arm: str) -> tuple[OcclusionResult, pa.Table]:
     evaluated = code()
     data = _occluded(level)
+    index = workspace.read_json(data.folder / "index.json", f"occluded {level}")
     store, split = data.open_frames(), data.trials["splits"][0]
     rows = sorted({*split["query"], *split["gallery"]})
     folder = workspace.run_folder("synthetic", arm)
@@ -56,17 +57,17 @@ def _tested(level: float, arm: str) -> tuple[OcclusionResult, pa.Table]:
         reranking=None,
         evaluation=evaluated,
         level=level,
-        frames=data.index["frames"],
-        occluded=data.index["occluded"],
+        frames=index["frames"],
+        occluded=index["occluded"],
     )
     return result, pa.concat_tables(queries)
 
 
 def _occluded(level: float) -> Dataset:
     folder = workspace.occluded_folder(level)
-    index = workspace.read_json(folder / "index.json", f"occluded {level}")
+    frames = workspace.read_json(folder / "frames.json", f"occluded {level}")
     trials = workspace.read_json(folder / "trials.json", f"occluded {level}")
-    return Dataset(folder, index, trials, load_tracklets(folder))
+    return Dataset(folder, frames, trials, load_tracklets(folder))
 
 
 if __name__ == "__main__":

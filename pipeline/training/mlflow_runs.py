@@ -84,6 +84,7 @@ class MlflowRuns:
         """What MLflow is told of a run, or of the arm itself."""
         any_run = run or self._runs[0]
         plan, data = any_run.plan, any_run.data
+        index = workspace.read_json(data.folder / "index.json", f"index {plan.dataset}")
         config = plan.model_dump(mode="json")
         name = f"{plan.dataset} {plan.arm}"
         folder = workspace.run_folder(plan.dataset, plan.arm)
@@ -101,12 +102,12 @@ class MlflowRuns:
             else {**config, "trial": run.number, "trial_seed": run.seed},
             dataset={
                 "name": plan.dataset,
-                "digest": hash_file(data.folder / "index.json")[:16],
+                "digest": hash_file(data.folder / "training.json")[:16],
                 "source": (data.folder / FRAMES).as_posix(),
             },
             place={
                 "folder": str(folder.resolve()),
-                "partial": str(data.index["partial"]).lower(),
+                "partial": str(index["partial"]).lower(),
             },
             parent=NO_RUN if run is None else self._arm_run,
         )

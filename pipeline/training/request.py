@@ -110,7 +110,7 @@ def _data_digest(run: Run) -> str:
     tracklets = run.data.tracklets
     rows, _ = tracklets.frames_of(run.rows)
     names, numbers = _frames(run.data.folder / FRAMES, rows.tobytes())
-    archives = list(run.data.index["archives"].values())
+    archives = list(run.data.frames["archives"].values())
     digest = hashlib.sha256("\n".join([names, *(archives[n] for n in numbers)]).encode())
     for values in (tracklets.pid[run.rows], tracklets.length[run.rows]):
         digest.update(values.astype("<i8").tobytes())

@@ -41,7 +41,8 @@ def place_of(path: Path, name: str) -> tuple[int, int]:
 
 
 def digest_of(path: Path) -> PartDigest:
-    return digest_part(path, list_members(path, ".jpg"))
+    members = list_members(path, ".jpg")
+    return digest_part(path, members, members.name.to_pylist())
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])

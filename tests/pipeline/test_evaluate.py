@@ -94,8 +94,8 @@ def test_networks_or_frames_that_changed_since_are_noticed(
     ):
         evaluate.main("mars", "multi_mam")
     draw_runs("mars", "multi_mam", [0, 1])
-    index = project / "data/mars/index.json"
-    index.write_text(index.read_text() + "\n")
+    frames = project / "data/mars/frames.json"
+    frames.write_text(frames.read_text() + "\n")
     with pytest.raises(ValueError, match=r"trial-00\.safetensors: made from other frames"):
         evaluate.main("mars", "multi_mam")
     assert workspace.result_file("mars", "multi_mam").read_bytes() == result

@@ -56,8 +56,9 @@ def test_from_plan_to_split(
     manifest = workspace.read_json(workspace.data_folder("campus") / "manifest.json", "fetch")
     assert manifest["complete"] and manifest["official_frames"] == 27
     dataset = open_dataset("campus")
-    assert dataset.index["found_frames"] == dataset.index["listed_frames"] == 27
-    assert not dataset.index["partial"]
+    counts = workspace.read_json(dataset.folder / "index.json", "index")
+    assert counts["found_frames"] == counts["listed_frames"] == 27
+    assert not counts["partial"]
     store = dataset.open_frames()
     assert store.describe(0).startswith("campus_train/0001/0001C1T0001F002.jpg in ")
     assert store.read(0)[:2] == b"\xff\xd8"

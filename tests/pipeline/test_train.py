@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from cmmanet.training.processes import Processes
 from pipeline import plan, runs, split, train
 from pipeline.parts import workspace
 from pipeline.parts.tracking import TrackedRun
-from pipeline.training import arm, mlflow_runs, request
+from pipeline.training import arm, mlflow_runs, request, room
 from pipeline.training.run import Run, train_run
 
 pytestmark = pytest.mark.slow
@@ -324,3 +325,19 @@ def test_a_main_process_that_ended_is_told_in_one_line(
         assert caught.value is error
     else:
         assert str(caught.value) == "process 1 lost the others: Connection closed by peer"
+
+
+def test_too_small_a_disk_is_refused_before_training(
+    trained: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = SimpleNamespace(free=10**6)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: sizes)
+    # Two arms on two datasets, two runs each.
+    with pytest.raises(OSError, match=r"0\.0 GB are free, and the 8 runs .* CMMANET_RUNS"):
+        trained()
+    with pytest.raises(OSError, match="the 8 runs"):
+        trained(trial=1)
+    sizes.free = 10**12
+    assert trained() == [title(0), title(1)]
+    sizes.free = 0
+    assert trained() == [], "stored runs need no room"

@@ -61,6 +61,19 @@ class Split(TypedDict):
     gallery: list[int]
 
 
+def answerable(tracklets: Tracklets, split: Split) -> int:
+    """Count the queries whose identity is in the gallery under another camera."""
+    cameras: dict[int, set[int]] = {}
+    for pid, camera in _pid_and_camera(tracklets, split["gallery"]):
+        cameras.setdefault(pid, set()).add(camera)
+    queries = _pid_and_camera(tracklets, split["query"])
+    return sum(bool(cameras.get(pid, set()) - {camera}) for pid, camera in queries)
+
+
+def _pid_and_camera(tracklets: Tracklets, rows: Sequence[int]) -> list[tuple[int, int]]:
+    return list(zip(tracklets.pid[rows].tolist(), tracklets.camera[rows].tolist(), strict=True))
+
+
 class Trials(TypedDict):
     """The file trials.json: a dataset's splits, and the split of each trial."""
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cmmanet.frames.folder import list_folder
 from cmmanet.frames.members import (
@@ -71,17 +72,21 @@ class PartDigest(NamedTuple):
     sha256: str
 
 
-def digest_part(path: Path, members: Members) -> PartDigest:
-    """Count and hash an archive, or the images of a folder by name and content.
+def digest_part(path: Path, members: Members, listed: Sequence[str]) -> PartDigest:
+    """Count and hash an archive, or the listed images of a folder by name and content.
 
-    `members` are those that `list_members` returns for `path`.
+    `members` are those that `list_members` returns for `path`; other files that appear in a folder
+    change nothing.
     """
     if not path.is_dir():
         return PartDigest(len(members), path.stat().st_size, hash_file(path))
+    present = pc.is_in(members.name, value_set=pa.array(listed, pa.string()))
     digest = hashlib.sha256()
-    for name in members.name.to_pylist():
+    names = members.name.filter(present).to_pylist()
+    for name in names:
         digest.update(f"{name} {hash_file(path.parent / name)}\n".encode())
-    return PartDigest(len(members), int(members.size.sum()), digest.hexdigest())
+    size = int(members.size[present.to_numpy(zero_copy_only=False)].sum())
+    return PartDigest(len(names), size, digest.hexdigest())
 
 
 def hash_file(path: Path) -> str:

@@ -37,10 +37,10 @@ def test_what_was_written_is_read(path: Path) -> None:
 
 
 def test_source_is_what_the_files_hold(tmp_path: Path) -> None:
-    (tmp_path / "index.json").write_bytes(b"index")
+    (tmp_path / "frames.json").write_bytes(b"index")
     before = source_of("of weights", tmp_path)
     assert before == Source("of weights", hashlib.sha256(b"index").hexdigest())
-    (tmp_path / "index.json").write_bytes(b"Index")
+    (tmp_path / "frames.json").write_bytes(b"Index")
     after = source_of("of weights", tmp_path)
     assert after.weights == before.weights and after.frames != before.frames
 

@@ -24,18 +24,18 @@ def make_run(
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     root, folder = write_mars(), tmp_path / "index"
     parts = index_mars(root, folder)
-    index = {
+    frames = {
         "folder": "mars",
         "archives": {part.name: f"sha256 of {part.name}" for part in parts},
-        "partial": False,
     }
-    (folder / "index.json").write_text("{}")
+    (folder / "training.json").write_text("{}")
+    (folder / "index.json").write_text('{"partial": false}')
     tracklets = load_tracklets(folder)
     train = [row for row, role in enumerate(tracklets.role) if role == "train"]
     split = {"train": train, "query": [], "gallery": []}
     trials: Any = {"splits": [split, {**split, "train": train[:3]}], "trials": [0, 0, 0]}
 
     def make(trial: int = 0, arm: str = "baseline", **changes: Any) -> Run:
-        return arm_runs(plan_of(arm, **changes), Dataset(folder, index, trials, tracklets))[trial]
+        return arm_runs(plan_of(arm, **changes), Dataset(folder, frames, trials, tracklets))[trial]
 
     return make

@@ -60,8 +60,9 @@ def test_only_the_training_data_matter(make_run: MakeRun) -> None:
     run = make_run()
 
     def with_archive(name: str) -> Run:
-        archives = {**run.data.index["archives"], name: "another"}
-        return replace(run, data=replace(run.data, index={**run.data.index, "archives": archives}))
+        archives = {**run.data.frames["archives"], name: "another"}
+        frames = {**run.data.frames, "archives": archives}
+        return replace(run, data=replace(run.data, frames=frames))
 
     assert changed(run, with_archive("bbox_train.zip")) == {"data"}
     assert changed(run, with_archive("bbox_test.zip")) == set()
