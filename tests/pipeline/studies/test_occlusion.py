@@ -72,6 +72,11 @@ def index_of(level: float) -> dict[str, Any]:
     return dict(workspace.read_json(path, "occluded"))
 
 
+def raw_folder_of(level: float) -> Path:
+    path = workspace.occluded_folder(level) / "frames.json"
+    return workspace.raw_folder() / workspace.read_json(path, "occluded")["folder"]
+
+
 def members(folder: Path, archive: str) -> dict[str, bytes]:
     with ZipFile(folder / archive) as opened:
         return {name: opened.read(name) for name in opened.namelist()}
@@ -88,7 +93,7 @@ def test_frames_that_nothing_hides_are_the_same_at_every_level(study: Path) -> N
     folders = {}
     for level in LEVELS:
         occluded.main(level)
-        folders[level] = workspace.raw_folder() / index_of(level)["folder"]
+        folders[level] = raw_folder_of(level)
     assert len({whole, *folders.values()}) == 4
     free = members(folders[0.0], "bbox_test.zip")
     for level, folder in [*folders.items(), (0.5, whole)]:
@@ -179,7 +184,7 @@ def test_what_cannot_be_done_is_told(study: Path) -> None:
     occluded.main(0.0)
     with pytest.raises(FileNotFoundError, match="no trials; run the stage train synthetic base"):
         occlusion.main(0.0, "baseline")
-    masks = workspace.raw_folder() / index_of(0.0)["folder"] / "masks_test.zip"
+    masks = raw_folder_of(0.0) / "masks_test.zip"
     with ZipFile(masks, "w") as emptied:
         emptied.writestr("other", b"")
     with pytest.raises(ValueError, match=r"no label map .* \(rendered data: delete "):
