@@ -10,8 +10,8 @@ repro: $(VENV)/.installed
 	dvc repro
 
 test: $(VENV)/.installed
-	ruff check . && ruff format --check . && mypy
-	pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
+	ruff check . && ruff format --check .
+	mypy & types=$$!; pytest --numprocesses logical --dist loadfile --no-loadscope-reorder && wait $$types
 
 lint: $(VENV)/.installed
 	ruff check --fix . && ruff format . && mypy

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from conftest import REPOSITORY
 
-ARMS = ("baseline", "cmmanet-random_interval", "cmmanet-restricted")
+ARMS = ("cmmanet-random_interval", "cmmanet-restricted")
 
 
 class Clone:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def test_killed_dvc_takes_its_trainer_along(clone: Clone) -> None:
     try:
         with log.open("wb") as output:
             dvc = subprocess.Popen(
-                ["dvc", "repro", "train@synthetic-baseline"],
+                ["dvc", "repro", "train@synthetic-cmmanet-random_interval"],
                 cwd=clone.folder,
                 env=clone.environment,
                 stdout=output,
@@ -41,7 +40,7 @@ def test_killed_dvc_takes_its_trainer_along(clone: Clone) -> None:
         dvc.wait()
         params.write_text(original)  # else the next test would train for hours
     wait_for(lambda: b"error: interrupted" in log.read_bytes())
-    folder = clone.folder / "runs/synthetic/baseline"
+    folder = clone.folder / "runs/synthetic/cmmanet-random_interval"
     assert not list(folder.rglob("*"))
     new = [run for run in clone.mlflow_runs() if run.info.run_id not in before]
     assert {run.info.status for run in new} == {"KILLED"} and len(new) == 2
@@ -118,10 +117,7 @@ def test_killed_training_goes_on_and_ends_the_same(clone: Clone) -> None:
     clone.run(sys.executable, "-m", "pipeline.plan")
 
 
-@pytest.mark.parametrize("moment", [0.0, 0.8])
-def test_killed_after_its_last_iteration_it_trains_nothing_again(
-    clone: Clone, moment: float
-) -> None:
+def test_killed_after_its_last_iteration_it_trains_nothing_again(clone: Clone) -> None:
     shutil.rmtree(clone.folder / ".runs", ignore_errors=True)
     process = subprocess.Popen(
         TRAIN,
@@ -134,7 +130,6 @@ def test_killed_after_its_last_iteration_it_trains_nothing_again(
     )
     assert process.stdout is not None
     assert any("trial-01  3/3" in line for line in process.stdout)
-    time.sleep(moment)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     stored = {path: path.stat().st_ino for path in clone.folder.glob(".runs/finished/*/*")}
@@ -152,7 +147,7 @@ def test_replaced_archive_is_noticed(clone: Clone) -> None:
             changed.writestr(info, data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
     output = clone.run("dvc", "repro", "split@synthetic")
     assert "index@synthetic" in clone.stages_run(output)
-    status = clone.run("dvc", "status", "train@synthetic-baseline")
+    status = clone.run("dvc", "status", "train@synthetic-cmmanet-random_interval")
     assert "training.json" in status
 
 

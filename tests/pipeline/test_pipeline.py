@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 def test_every_stage_ran_and_left_its_outputs(clone: Clone) -> None:
     ran = clone.stages_run(clone.first_output)
     once = (
-        "fetch", "index", "split", "compare", "claims", "curves", "retrievals", "figures",
+        "fetch", "index", "split", "check", "compare", "claims", "curves", "retrievals", "figures",
     )  # fmt: skip
     expected = {"plan", "tables", "page", *(f"{stage}@synthetic" for stage in once)}
     each = ("train", "embed", "evaluate", "attention")
@@ -63,9 +63,9 @@ def test_result_and_report_tell_what_training_warned_of(clone: Clone) -> None:
 
 def test_mlflow_has_a_run_an_arm_and_a_nested_run_a_trial(clone: Clone) -> None:
     runs = {run.info.run_id: run for run in clone.mlflow_runs()}
-    result = clone.read("results/synthetic/baseline.json")
+    result = clone.read("results/synthetic/cmmanet-restricted.json")
     parent = runs[result["mlflow_run"]]
-    assert parent.data.tags["arm"] == "baseline"
+    assert parent.data.tags["arm"] == "cmmanet-restricted"
     assert parent.data.metrics["cosine.dense.rank1"] == result["mean"]["cosine.dense"]["rank1"]
     for trial in result["trials"]:
         run = runs[trial["mlflow_run"]]

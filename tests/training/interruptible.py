@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from training.small import open_clips, plan_of, train_small
 
-ITERATIONS = 72
+ITERATIONS = 48
 
 
 def live(data: Path, state: Path, result: Path, life: int, pipe: int) -> None:

@@ -9,7 +9,7 @@ from training.small import run_script
 
 pytestmark = pytest.mark.slow
 
-KILLS = 12
+KILLS = 8
 
 
 def end_of_training(data: Path, folder: Path, kills: int) -> tuple[list[list[int]], tuple]:
