@@ -7,14 +7,15 @@ from cmmanet.params import ReportPlan
 from cmmanet.reporting.published import planned_steps
 from pipeline.parts import workspace
 from pipeline.parts.command import DatasetName, run
-from pipeline.parts.contrasts import compare_arms
+from pipeline.parts.contrasts import compare_arms, identity_ratio
 
 
 def main(dataset: DatasetName) -> None:
     """Compare the arms of the report on DATASET, query by query, into comparisons/DATASET.json."""
     plan = workspace.read_plan(ReportPlan, "report.json")
     scoring = Scoring(plan.distance, plan.test_frames)
-    compared = compare_arms(dataset, plan.arms, planned_steps(plan.arms, plan.headline), scoring)
+    steps = planned_steps(plan.arms, plan.headline)
+    compared = compare_arms(dataset, plan.arms, steps, scoring, identity_ratio(dataset))
     workspace.write_json(workspace.comparison_file(dataset), compared.model_dump(mode="json"))
     print(f"{dataset}: {len(compared.steps)} steps between {len(plan.arms)} arms ({scoring})")
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
-import psutil
 import typer
 
 from cmmanet.datasets.catalogue import DATASETS
@@ -37,8 +33,6 @@ def run(main: Callable[..., None]) -> None:
     """
     # A scheduler's or launcher's SIGTERM ends a stage as tidily as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if "DVC_STAGE" in os.environ:
-        threading.Thread(target=_end_with_dvc, daemon=True).start()
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(main)
     try:
@@ -62,29 +56,6 @@ def run(main: Callable[..., None]) -> None:
 def exhausted(error: Exception) -> bool:
     """Whether this looks like memory that ran out, here or in a process that served this one."""
     return type(error).__name__ in _EXHAUSTED or "DataLoader worker" in str(error)
-
-
-def _end_with_dvc() -> None:
-    """Interrupt this stage when the dvc that started it is gone, killed for instance.
-
-    Nobody would record what the stage makes, and it would be in the next run's way.
-    """
-    dvc = next(filter(_is_dvc, psutil.Process().parents()), None)
-    if dvc is None:
-        return
-    while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(60)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _is_dvc(process: psutil.Process) -> bool:
-    try:
-        command = process.cmdline()
-    except psutil.Error:
-        return False
-    return "dvc" in (Path(part).stem for part in command[:3])
 
 
 def _message(error: Exception) -> str:

@@ -31,8 +31,11 @@ def main() -> None:
         own = results[dataset, plan.arm].config
         others = [arm for arm in readings if changes(own, results[dataset, arm].config)]
         steps = [(plan.arm, reading) for reading in others]
-        trained[dataset] = compare_arms(dataset, [plan.arm, *others], steps, scoring)
-        scored[dataset] = compare_scorings(dataset, plan.arm, scoring)
+        ratio = workspace.read_record(
+            Comparison, workspace.comparison_file(dataset), f"compare@{dataset}"
+        ).test_to_train
+        trained[dataset] = compare_arms(dataset, [plan.arm, *others], steps, scoring, ratio)
+        scored[dataset] = compare_scorings(dataset, plan.arm, scoring, ratio)
     page = workspace.REPORTS / "ambiguity.md"
     workspace.write_text(page, render_ambiguity(plan, results, trained, scored))
     content = {

@@ -189,7 +189,7 @@ def test_scorings_of_one_arm_are_compared_with_the_headlines(
     draw_runs("mars", "multi_mam", [0, 1])
     evaluated("mars", "multi_mam")
     headline = Scoring("cosine", "dense")
-    steps = compare_scorings("mars", "multi_mam", headline)
+    steps = compare_scorings("mars", "multi_mam", headline, None)
     # Without queries nobody has a right answer here: no row to compare.
     assert {step.after for step in steps} == {
         "cosine.chunk_first",
