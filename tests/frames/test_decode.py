@@ -297,6 +297,7 @@ def test_what_no_rule_converts_is_refused(data: bytes) -> None:
         (9, b"\x02"),  # two layers
         (5, b"\0\0"),  # no height
         (11, b"\x31"),  # sampled 3 to 1
+        (11, b"\x14"),  # sampled 1 to 4, which simplejpeg raises KeyError for
     ],
 )
 def test_jpegs_of_other_kinds_are_refused(place: int, change: bytes) -> None:

@@ -98,6 +98,8 @@ def _decode_jpeg(data: bytes, picture: npt.NDArray[np.uint8]) -> None:
             return
         else:
             pixels = simplejpeg.decode_jpeg(data)
+    except KeyError:  # simplejpeg does not know all of libjpeg's
+        raise DecodeError("uncommon subsampling") from None
     except (ValueError, struct.error) as error:
         raise DecodeError(str(error)) from None
     _place(pixels, exif, picture)
