@@ -96,7 +96,7 @@ BLANK = np.zeros((8, 4), np.uint8)
         (png(np.zeros((8, 4, 3), np.uint8)), "its pixels are RGB"),
         (png(np.zeros((8, 5), np.uint8)), "not of the size of the others"),
         (png(np.arange(32, dtype=np.uint8).reshape(8, 4) % 8)[:50], "truncated"),
-        (b"nothing", "no PNG image"),
+        (b"nothing", "not a PNG image"),
     ],
 )
 def test_what_is_no_label_map_is_named(

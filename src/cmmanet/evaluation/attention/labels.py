@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image, UnidentifiedImageError
 
 from cmmanet.datasets.rendered.canvas import Part
 from cmmanet.frames.archive import FrameColumns, FrameStore, list_members
-from cmmanet.frames.decode import MAX_PIXELS, DecodeError
+from cmmanet.frames.decode import DecodeError, open_png
 from cmmanet.frames.index import FRAMES
 
 MASKS = "masks_*.zip"
@@ -78,17 +76,10 @@ def read_labels(store: FrameStore, rows: Sequence[int]) -> npt.NDArray[np.uint8]
 
 
 def _decode(data: bytes) -> npt.NDArray[np.uint8]:
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            if image.height * image.width > MAX_PIXELS:
-                raise DecodeError(f"claims {image.width} x {image.height} pixels")
-            if image.mode != "L":
-                raise DecodeError(f"its pixels are {image.mode}, not 8 bits")
-            labels = np.array(image)
-    except UnidentifiedImageError:
-        raise DecodeError("no PNG image") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DecodeError(str(error)) from None
+    image = open_png(data)
+    if image.mode != "L":
+        raise DecodeError(f"its pixels are {image.mode}, not 8 bits")
+    labels = np.array(image)
     if labels.max() > max(Part):
         raise DecodeError(f"it has a label {labels.max()}, and parts go up to {max(Part)}")
     return labels
