@@ -20,11 +20,11 @@ TAR, LOOSE = 254, 255
 # A frame is a crop of some kilobytes; a member that claims more is damaged or hostile.
 MAX_FRAME_BYTES = 16 * 2**20
 
-# What desktops, NAS boxes, notebooks, sync tools and archivers leave behind. Parts that are "." or
-# ".." are not hidden.
+# What desktops, NAS boxes, notebooks, sync tools and archivers leave behind, in a name between two
+# slashes. "." and ".." are not hidden.
 _NOT_DATA = re.compile(
-    r"(?:^|/)(?:\.(?!\.?(?:/|$))|(?:__MACOSX|@eaDir|@Recycle|@Recently-Snapshot|#recycle|#snapshot"
-    r"|~snapshot|lost\+found|\$RECYCLE\.BIN|System Volume Information)(?:/|$))",
+    r"/(?:\.(?!\.?/)|(?:__MACOSX|@eaDir|@Recycle|@Recently-Snapshot|#recycle|#snapshot|~snapshot"
+    r"|lost\+found|\$RECYCLE\.BIN|System Volume Information)/)",
     re.IGNORECASE,
 )
 
@@ -85,7 +85,7 @@ def make_members(path: Path, names: list[str], numbers: array[int]) -> Members:
 
 def is_data(name: str) -> bool:
     """Whether a name is free of parts that begin with a dot or that systems keep for themselves."""
-    return _NOT_DATA.search(name) is None
+    return _NOT_DATA.search(f"/{name}/") is None
 
 
 def _check_members(path: Path, names: pa.StringArray, sizes: npt.NDArray[np.int64]) -> None:

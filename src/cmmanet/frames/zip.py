@@ -34,29 +34,35 @@ def list_zip(path: Path, suffix: str) -> Members:
             where the directory says, encrypted, a link, compressed by an unknown method, or that
             `make_members` refuses.
     """
-    names: list[str] = []
-    numbers = array("q")
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            for info in archive.infolist():
-                # zipfile cuts such a name: one of damaged length takes in the entries after it.
-                if "\0" in info.orig_filename:
-                    raise zipfile.BadZipFile("a name with a null byte")
-                name = info.filename.removeprefix("./")
-                if not name.endswith(suffix) or not is_data(name):
-                    continue
-                place = _find_content(file.fileno(), info, archive.start_dir)
-                if reason := _refusal(info, place):
-                    raise ArchiveError(f"{path}: {printable(name)} {reason}")
-                names.append(name)
-                sizes = (info.compress_size, info.file_size)
-                numbers.extend((place, *sizes, info.compress_type, info.CRC))
+        names, numbers = _read_directory(path, suffix)
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OverflowError) as error:
         raise ArchiveError(
             f"{path}: not a whole zip archive ({path.stat().st_size:,} bytes): {error}; "
             "get the archive again"
         ) from None
     return make_members(path, names, numbers)
+
+
+def _read_directory(path: Path, suffix: str) -> tuple[list[str], array[int]]:
+    """Return names and numbers as `make_members` takes them; zipfile's objects end here."""
+    names: list[str] = []
+    numbers = array("q")
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            # zipfile cuts such a name: one of damaged length takes in the entries after it.
+            if "\0" in info.orig_filename:
+                raise zipfile.BadZipFile("a name with a null byte")
+            name = info.filename.removeprefix("./")
+            if not name.endswith(suffix) or not is_data(name):
+                continue
+            place = _find_content(file.fileno(), info, archive.start_dir)
+            if reason := _refusal(info, place):
+                raise ArchiveError(f"{path}: {printable(name)} {reason}")
+            names.append(name)
+            sizes = (info.compress_size, info.file_size)
+            numbers.extend((place, *sizes, info.compress_type, info.CRC))
+    return names, numbers
 
 
 def _find_content(descriptor: int, info: zipfile.ZipInfo, end: int) -> int:
