@@ -10,7 +10,7 @@ On two shared cores of an x86-64 server:
 
 | | ours | reference |
 |---|---|---|
-| index, 1,191,003 members | 10.3 s, 972 MB | `zipfile` lists them: 7.8 s, 957 MB |
+| index, 1,191,003 members | 15.3 s of CPU time, 984 MB | |
 | stored clips, frames a second and core | 9,485 | from memory: 10,093 (0.94) |
 | deflated clips | 7,713 | from memory: 9,769 (0.79) |
 | first batch | 0.43 s, 149 MB above the imports | |

@@ -94,7 +94,8 @@ def _check_members(path: Path, names: pa.StringArray, sizes: npt.NDArray[np.int6
     if unsafe.any():
         raise ArchiveError(
             f"{path}: {printable(names[int(unsafe.argmax())].as_py())} is not a name for a frame: "
-            "absolute, with '..', a backslash or a control character"
+            "absolute, with '..', a backslash or a control character; rename it, or unpack the "
+            "archive and pack it again"
         )
     if (name := repeated(names)) is not None:
         raise ArchiveError(f"{path}: {printable(name)} is in the archive twice")

@@ -43,7 +43,7 @@ def list_tar(path: Path, suffix: str) -> Members:
                 if not member.isreg() or member.issparse():
                     raise ArchiveError(
                         f"{path}: {printable(name)} is a link, a device or sparse; put the file "
-                        "itself there"
+                        "itself there (`tar -h --hard-dereference` does)"
                     )
                 names.append(name)
                 numbers.extend((member.offset_data, member.size, member.size, TAR, 0))

@@ -90,5 +90,8 @@ def _refusal(info: zipfile.ZipInfo, place: int) -> str:
     if stat.S_ISLNK(info.external_attr >> 16):  # the upper half is the Unix file mode
         return "is a link; put the file itself there"
     if info.compress_type not in (STORED, DEFLATED):
-        return f"is compressed by method {info.compress_type}; only stored and deflated can be read"
+        return (
+            f"is compressed by method {info.compress_type}, which cannot be read; unpack it and "
+            "zip it again"
+        )
     return ""
