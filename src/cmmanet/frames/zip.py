@@ -20,6 +20,7 @@ from cmmanet.frames.members import (
 )
 
 _LOCAL = struct.Struct("<4s22x2H")  # signature; lengths of name and extra field
+_ENTRY = b"PK\x01\x02"  # signature of an entry in the directory
 _ENCRYPTED = 0x1
 
 
@@ -50,9 +51,9 @@ def _read_directory(path: Path, suffix: str) -> tuple[list[str], array[int]]:
     numbers = array("q")
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
-            # zipfile cuts such a name: one of damaged length takes in the entries after it.
-            if "\0" in info.orig_filename:
-                raise zipfile.BadZipFile("a name with a null byte")
+            # zipfile accepts a damaged length that takes in the entries after it.
+            if "\0" in info.orig_filename or _ENTRY in info.extra + info.comment:
+                raise zipfile.BadZipFile("an entry of its directory has a wrong length")
             name = info.filename.removeprefix("./")
             if not name.endswith(suffix) or not is_data(name):
                 continue
