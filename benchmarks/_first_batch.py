@@ -20,6 +20,7 @@ from benchmarks._memory import peak_mb
 from cmmanet.clips.batches import ClipRequest, epoch_batches
 from cmmanet.clips.dataset import ClipDataset
 from cmmanet.clips.sampling import RandomInterval
+from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.datasets.tracklets import TRAIN
 from cmmanet.frames.index import load_tracklets, open_store
 from cmmanet.geometry import View
@@ -30,7 +31,7 @@ WORKERS = 8
 def first_batch(folder: Path) -> dict[str, float]:
     """Open the full index, read a batch, then fork the workers and let each read one."""
     bare, start = peak_mb(), time.perf_counter()
-    store = open_store(folder / "index", [folder / "mars.zip"])
+    store = open_store(folder / "index", DATASETS["mars"].find_parts(folder))
     tracklets = load_tracklets(folder / "index")
     clip: Any = SimpleNamespace(frames=6, flip=True, erase=0.0)
     dataset = ClipDataset(

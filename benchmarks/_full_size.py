@@ -1,12 +1,11 @@
-"""Run by `frames.py` in processes of their own: `python -m benchmarks._full_size ROLE FOLDER`.
+"""Run by `frames.py` in a process of its own: `python -m benchmarks._full_size FOLDER`.
 
-Each prints one line of JSON. No torch here: the index stage imports none.
+Prints one line of JSON. No torch here: the index stage imports none.
 """
 
 import json
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +44,7 @@ def write_made_up_lists(info: Path) -> None:
 def index(folder: Path) -> dict[str, float]:
     """Do what the index stage does, from the official lists to the two tables."""
     start = time.perf_counter()
-    members = [list_members(folder / "mars.zip", MARS.image_suffix)]
+    members = [list_members(part, MARS.image_suffix) for part in MARS.find_parts(folder)]
     summary = build_index(MARS.read_listing(folder, members), members, folder / "index")
     assert summary.found_frames == summary.listed_frames and summary.unlisted_members == 0
     return {
@@ -55,14 +54,5 @@ def index(folder: Path) -> dict[str, float]:
     }
 
 
-def list_by_zipfile(folder: Path) -> dict[str, float]:
-    """List the same zip by the standard library: no local header read, no frame looked for."""
-    start = time.perf_counter()
-    with zipfile.ZipFile(folder / "mars.zip") as archive:
-        archive.infolist()
-    return {"seconds": time.perf_counter() - start, "peak_mb": peak_mb()}
-
-
 if __name__ == "__main__":
-    role = {"index": index, "zipfile": list_by_zipfile}[sys.argv[1]]
-    print(json.dumps(role(Path(sys.argv[2]))))
+    print(json.dumps(index(Path(sys.argv[1]))))

@@ -252,7 +252,7 @@ def _page(
 
 def _told(summary: dict[str, Any]) -> str:
     left_out = summary["left_out"]
-    rest = f"; {_count(left_out, 'file')} left out (links, or no {describe_endings()})"
+    rest = f"; {_count(left_out, 'file')} left out (hidden, links, or not {describe_endings()})"
     return (
         f"{summary['folder']}: {_count(summary['tracklets'], 'tracklet')}, "
         f"{_count(summary['frames'], 'frame')}{rest if left_out else ''}"

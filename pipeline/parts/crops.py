@@ -20,7 +20,7 @@ _SUFFIXES = (*_ENDINGS, *(ending.upper() for ending in _ENDINGS))
 class Crops:
     """Tracklets [T] of a folder: `name` relative to it, `files` their frames' absolute paths.
 
-    `left_out` counts the files that are no images by their names, and the links.
+    `left_out` counts links, hidden files and folders, and files that are not images by their names.
     """
 
     folder: Path
@@ -53,8 +53,10 @@ def read_crops(folder: Path) -> Crops:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; name one that holds crops")
     root = folder.resolve()
-    members = list_folder(root, _SUFFIXES)
+    content = list_folder(root, _SUFFIXES)
+    members = content.members
     if not len(members):
+        content.refuse_links(folder)
         raise ValueError(f"{folder}: holds no {describe_endings()} image")
     name, files = [], []
     for tracklet, frames in groupby(members, key=_tracklet_of):
@@ -70,10 +72,8 @@ def read_crops(folder: Path) -> Crops:
         length=length,
         role=np.full(len(files), GALLERY),
     )
-    left_out = sum(not path.is_dir() or path.is_symlink() for path in root.rglob("*")) - len(
-        members
-    )
     store = FrameStore([root], FrameColumns.from_members([members]))
+    left_out = len(content.links) + content.others
     return Crops(folder, name, files, tracklets, store, left_out)
 
 

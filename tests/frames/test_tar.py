@@ -39,7 +39,7 @@ def read_all(path: Path) -> dict[str, bytes]:
 
 names = st.lists(
     st.text(st.sampled_from("abcé人/_"), min_size=1, max_size=60).filter(
-        lambda name: not name.startswith("/")
+        lambda name: not name.startswith("/") and not name.endswith("/")
     ),
     unique=True,
     max_size=8,
@@ -82,6 +82,16 @@ def test_folders_and_other_files_are_passed_over(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "part.tar", "w") as archive:
         archive.add(tmp_path / "part", "./part")
     assert read_all(tmp_path / "part.tar") == {"part/1/a.png": b"a"}
+
+
+def test_hidden_members_are_passed_over_whatever_they_are(tmp_path: Path) -> None:
+    def link_if_hidden(member: tarfile.TarInfo) -> None:
+        if "._" in member.name:
+            member.type, member.size = tarfile.SYMTYPE, 0
+
+    contents = {"./part/a.png": b"a", "./part/._a.png": b"b"}
+    (tmp_path / "part.tar").write_bytes(tarred(contents, change=link_if_hidden))
+    assert read_all(tmp_path / "part.tar") == {"part/a.png": b"a"}
 
 
 def typed(kind: bytes) -> Callable[[], bytes]:

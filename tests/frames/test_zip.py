@@ -59,8 +59,7 @@ def check_against_zipfile(path: Path, suffix: str = ".jpg") -> None:
     members = list_members(path, suffix)
     data = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
-        infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
-        infos = [info for info in infos if info.filename.endswith(suffix)]
+        infos = [info for info in archive.infolist() if info.filename.endswith(suffix)]
         assert members.name.to_pylist() == [info.filename for info in infos]
         for row, info in enumerate(infos):
             offset = int(members.offset[row])
@@ -75,8 +74,8 @@ def check_against_zipfile(path: Path, suffix: str = ".jpg") -> None:
 
 
 names = st.lists(
-    st.text(st.sampled_from("abcé人/._ "), min_size=1, max_size=12).filter(
-        lambda name: not name.startswith("/") and ".." not in name
+    st.text(st.sampled_from("abcé人/_ "), min_size=1, max_size=12).filter(
+        lambda name: not name.startswith("/") and not name.endswith("/")
     ),
     unique=True,
     max_size=12,
@@ -90,6 +89,8 @@ names = st.lists(
     st.booleans(),
     st.booleans(),
     st.binary(max_size=40).filter(lambda comment: END not in comment),  # zipfile fails on it
+    st.binary(max_size=40),
+    st.binary(max_size=40).filter(lambda after: END not in after),
 )
 @settings(max_examples=80, deadline=None, suppress_health_check=FIXTURE)
 def test_any_zip_lists_as_zipfile_lists_it(
@@ -100,6 +101,8 @@ def test_any_zip_lists_as_zipfile_lists_it(
     stream: bool,
     zip64: bool,
     comment: bytes,
+    before: bytes,
+    after: bytes,
 ) -> None:
     target = Unseekable() if stream else io.BytesIO()
     with zipfile.ZipFile(target, "w", compression) as archive:  # type: ignore[call-overload]
@@ -109,17 +112,9 @@ def test_any_zip_lists_as_zipfile_lists_it(
                 member.write(content * number)
         archive.comment = comment
     data = target.data if isinstance(target, Unseekable) else target.getvalue()
-    (tmp_path / "part.zip").write_bytes(data)
+    # As in a self-extracting zip, and after a download that went on for too long.
+    (tmp_path / "part.zip").write_bytes(before + data + after)
     check_against_zipfile(tmp_path / "part.zip")
-
-
-@pytest.mark.parametrize("comment", [b"", b"made by hand", b"a comment with " + END + b" in it"])
-def test_comments_are_passed_over(tmp_path: Path, comment: bytes) -> None:
-    data = zipped() + comment
-    data[data.index(END) + 20 : data.index(END) + 22] = struct.pack("<H", len(comment))
-    (tmp_path / "part.zip").write_bytes(data)
-    members = list_members(tmp_path / "part.zip", ".jpg")
-    assert members.name.to_pylist() == NAMES
 
 
 @pytest.mark.parametrize("count", [0, 2, 9])
@@ -171,6 +166,31 @@ def test_offsets_beyond_4_gib_are_read(tmp_path: Path) -> None:
         assert file.read(int(members.size[2])) == b"content of " + NAMES[2].encode()
 
 
+def test_a_zip_beyond_4_gib_without_zip64_is_refused_with_advice(tmp_path: Path) -> None:
+    # Finder writes offsets modulo 4 GiB.
+    path = tmp_path / "part.zip"
+    data = zipped()
+    split = data.index(CENTRAL)
+    with path.open("wb") as file:
+        file.write(data[:split])
+        file.seek(2**32 + split)  # a hole
+        file.write(data[split:])
+    with pytest.raises(
+        ArchiveError, match=r"a\.jpg is not where .* put the extracted folder there"
+    ):
+        list_members(path, ".jpg")
+
+
+def test_hidden_files_are_passed_over_whatever_is_wrong_with_them(tmp_path: Path) -> None:
+    data = zipped(["./part/a.jpg", "__MACOSX/part/._a.jpg", "part/@eaDir/a.jpg", "part/.x/a.jpg"])
+    at = data.index(CENTRAL)
+    for _ in range(3):
+        at = data.index(CENTRAL, at + 1)
+        struct.pack_into("<2H", data, at + 8, 1, 93)  # encrypted, by an unknown method
+    (tmp_path / "part.zip").write_bytes(data)
+    assert list(list_members(tmp_path / "part.zip", ".jpg")) == ["part/a.jpg"]
+
+
 def test_an_empty_zip_has_no_members(tmp_path: Path) -> None:
     (tmp_path / "part.zip").write_bytes(zipped([]))
     assert len(list_members(tmp_path / "part.zip", ".jpg")) == 0
@@ -204,18 +224,6 @@ def claiming(stored: int | None, size: int, compression: int) -> Callable[[], by
     return change
 
 
-def renamed(there: bytes, here: bytes, marker: bytes) -> Callable[[], bytes]:
-    """A zip with one name changed in its local or its central header only."""
-
-    def change() -> bytes:
-        data = zipped()
-        at = data.index(there, data.index(marker))
-        data[at : at + len(there)] = here
-        return bytes(data)
-
-    return change
-
-
 def as_link() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -225,13 +233,13 @@ def as_link() -> bytes:
     return buffer.getvalue()
 
 
-def same_place() -> bytes:
-    """A zip with two entries for its first member."""
-    with pytest.warns(UserWarning, match="Duplicate"):
-        data = zipped(["part/a.jpg", "part/a.jpg"])
-    second = data.index(CENTRAL, data.index(CENTRAL) + 4)
-    struct.pack_into("<I", data, second + 42, 0)
-    return bytes(data)
+def claiming_zip64_size() -> bytes:
+    """A zip whose member claims 2^64 - 1 bytes, inflated."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("part/a.jpg", b"x")
+        archive.infolist()[0].file_size = 2**64 - 1
+    return buffer.getvalue()
 
 
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -240,6 +248,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "parent folder": (lambda: bytes(zipped(["part/../../a.jpg"])), "not a name for a frame"),
     "backslash": (lambda: bytes(zipped(["part\\a.jpg"])), "not a name for a frame"),
     "newline": (lambda: bytes(zipped(["part/\na.jpg"])), "not a name for a frame"),
+    "not UTF-8": (
+        lambda: bytes(zipped(["part/人.jpg"])).replace("人".encode(), b"\xff\xff\xff"),
+        "can't decode",
+    ),
     "link": (as_link, "is a link"),
     "encrypted": (put(CENTRAL, 8, "<H", 1), "a.jpg is encrypted"),
     "unknown method": (put(CENTRAL, 10, "<H", 93), "compressed by method 93"),
@@ -247,44 +259,26 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         claiming(None, 2**30, zipfile.ZIP_DEFLATED),
         "a.jpg claims 1,073,741,824 bytes",
     ),
-    "absurd size, stored": (
-        claiming(2**31, 2**31, zipfile.ZIP_STORED),
-        "a.jpg overlaps what follows it",
-    ),
+    "absurd size, stored": (claiming(2**31, 2**31, zipfile.ZIP_STORED), "a.jpg is not where"),
     "zip64 size without its field": (
         claiming(None, 2**32 - 1, zipfile.ZIP_DEFLATED),
         "a.jpg claims 4,294,967,295 bytes",
     ),
-    "stored in another size": (put(CENTRAL, 24, "<I", 5), "in another size than its own"),
-    "beyond the end": (put(CENTRAL, 42, "<I", 2**31), "no local header there"),
-    "two entries for one member": (same_place, "a.jpg overlaps what follows it"),
-    "entry for another member": (put(CENTRAL, 42, "<I", 0, nth=1), "contradicts the zip's"),
-    "last one over the directory": (put(LOCAL, 28, "<H", 9, nth=2), "c.jpg overlaps what follows"),
-    "shifted by a byte": (put(CENTRAL, 42, "<I", 1), "no local header there"),
-    "no local header": (put(LOCAL, 0, "<I", 0), "no local header there"),
-    "local name differs": (renamed(b"a.jpg", b"z.jpg", LOCAL), "contradicts the zip's directory"),
-    "central name differs": (renamed(b"a.jpg", b"z.jpg", CENTRAL), "contradicts the zip's"),
-    "local name longer": (put(LOCAL, 26, "<H", 40), "contradicts the zip's directory"),
-    "local extra field too long": (put(LOCAL, 28, "<H", 9), "a.jpg overlaps what follows it"),
-    "local size differs": (put(LOCAL, 22, "<I", 7), "contradicts the zip's directory"),
-    "local method differs": (put(LOCAL, 8, "<H", 8), "contradicts the zip's directory"),
-    "local checksum differs": (put(LOCAL, 14, "<I", 7), "contradicts the zip's directory"),
-    "locally encrypted": (put(LOCAL, 6, "<H", 1), "contradicts the zip's directory"),
-    "directory entry damaged": (put(CENTRAL, 0, "<I", 0, nth=1), "its directory is damaged"),
-    "directory lengths damaged": (put(CENTRAL, 28, "<H", 60000), "does not end where it should"),
-    "comment over the end": (put(CENTRAL, 32, "<H", 3, nth=2), "does not end where it should"),
-    "one of several disks": (put(END, 4, "<H", 1), "one of several parts"),
-    "member on another disk": (put(CENTRAL, 34, "<H", 2), "one of several parts"),
-    "data before it": (lambda: b"#!/bin/sh\n" + bytes(zipped()), "10 bytes before the zip"),
-    "data after it": (lambda: bytes(zipped()) + b"more", "not a whole zip archive"),
-    "cut at the front": (lambda: bytes(zipped()[10:]), "cut short or damaged"),
-    "cut at the end": (lambda: bytes(zipped()[:-1]), "cut short or damaged"),
-    "empty file": (lambda: b"", "cut short or damaged"),
-    "garbage": (lambda: bytes(range(256)) * 300, "cut short or damaged"),
-    "zip64 record elsewhere": (
-        lambda: bytes(with_zip64_end(zipped())).replace(b"PK\x06\x06", b"PK\x06\x00"),
-        "its zip64 record is not where it should be",
-    ),
+    "size beyond 64 bits": (claiming_zip64_size, "not a whole zip archive"),
+    "beyond the end": (put(CENTRAL, 42, "<I", 2**31), "a.jpg is not where"),
+    "over the directory": (put(LOCAL, 28, "<H", 9, nth=2), "c.jpg is not where"),
+    "shifted by a byte": (put(CENTRAL, 42, "<I", 1), "a.jpg is not where"),
+    "no local header": (put(LOCAL, 0, "<I", 0), "a.jpg is not where"),
+    "needs a later version": (put(CENTRAL, 6, "<H", 99), "zip file version 9.9"),
+    "directory entry damaged": (put(CENTRAL, 0, "<I", 0, nth=1), "Bad magic number"),
+    "length of a name damaged": (put(CENTRAL, 28, "<H", 60000), "has a wrong length"),
+    "length of an extra field damaged": (put(CENTRAL, 30, "<H", 60000), "Corrupt extra field"),
+    "length of a comment damaged": (put(CENTRAL, 32, "<H", 60000), "has a wrong length"),
+    "directory before the start": (put(END, 12, "<I", 2**31), "Bad offset"),
+    "cut at the front": (lambda: bytes(zipped()[10:]), "a.jpg is not where"),
+    "cut at the end": (lambda: bytes(zipped()[:-1]), "File is not a zip file"),
+    "empty file": (lambda: b"", "File is not a zip file"),
+    "garbage": (lambda: bytes(range(256)) * 300, "File is not a zip file"),
 }
 
 

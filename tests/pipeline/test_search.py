@@ -130,6 +130,10 @@ def test_the_record_says_what_was_done(run_folder: Path) -> None:
     Path("g/empty").mkdir()
     Path("g/link.png").symlink_to(Path("g/a.png").resolve())
     Path("g/linked").symlink_to(Path("q").resolve())
+    # Left by a Mac, a notebook and a NAS: no answers, and no end of the search.
+    Path("g/walk/._b.png").write_bytes(b"\0\5\26\7")
+    write_crop(Path("g/.ipynb_checkpoints/a.png"), 0)
+    write_crop(Path("g/walk/@eaDir/b.png"), 0)
     search.main(Path("q"), Path("g"), run_folder, top=1, output=Path("deep/out"))
     record = searched("deep/out")
     weights = (run_folder / "weights.safetensors").read_bytes()
@@ -140,7 +144,7 @@ def test_the_record_says_what_was_done(run_folder: Path) -> None:
     assert "1 - cos" in record["distance_is"]
     assert record["environment"]["precision"] == "fp32"
     assert record["query"] == {"folder": "q", "tracklets": 1, "frames": 1, "left_out": 0}
-    assert record["gallery"] == {"folder": "g", "tracklets": 2, "frames": 2, "left_out": 3}
+    assert record["gallery"] == {"folder": "g", "tracklets": 2, "frames": 2, "left_out": 6}
     assert [len(query["answers"]) for query in record["queries"]] == [1]
     assert sorted(path.name for path in Path("deep/out").iterdir()) == ["search.json", "search.png"]
 
@@ -251,6 +255,11 @@ def no_image() -> None:
     Path("q/notes.txt").write_text("x")
 
 
+def links() -> None:
+    Path("q").mkdir()
+    Path("q/a.png").symlink_to(write_crop(Path("elsewhere/a.png"), 1).resolve())
+
+
 def cut_short() -> None:
     whole = write_crop(Path("q/walk/b.jpg"), 1).read_bytes()
     Path("q/walk/b.jpg").write_bytes(whole[: len(whole) // 2])
@@ -271,6 +280,7 @@ def good() -> None:
         (no_folder, [], 1, "q: no such folder"),
         (a_file, [], 1, "q: no such folder"),
         (no_image, [], 1, "q: holds no .jpg, .jpeg or .png image"),
+        (links, [], 1, "q: 1 files are links, which are not followed"),
         (cut_short, [], 1, "q/walk/b.jpg in "),
         (no_picture_inside, [], 1, "b.png in "),
         (good, ["--output", "q/out"], 1, "q/out: lies in q"),

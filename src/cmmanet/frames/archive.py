@@ -12,6 +12,7 @@ import threading
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from errno import EACCES
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,21 +48,24 @@ __all__ = [
 
 
 def list_members(path: Path, suffix: str) -> Members:
-    """List every file below `path` (a zip, a plain tar or a folder) whose name ends in `suffix`.
+    """List every data file in `path` (a zip, a plain tar or a folder) whose name ends in `suffix`.
 
     Names are relative, with forward slashes; a folder's members start with its own name, as
     in the archive that it was extracted from.
 
     Raises:
         ArchiveError: for an archive that is damaged, cut short, or not to be trusted: see
-            `list_zip`, `list_tar` and `list_folder`.
+            `list_zip`, `list_tar` and `list_folder`; for a folder with links in the place of
+            such files, or of folders; for what cannot be read.
     """
-    if path.is_dir():
-        return list_folder(path, suffix)
     try:
+        if path.is_dir():
+            content = list_folder(path, suffix)
+            content.refuse_links(path)
+            return content.members
         return list_tar(path, suffix) if path.suffix == ".tar" else list_zip(path, suffix)
     except OSError as error:
-        raise ArchiveError(f"{path}: {error.strerror}") from None
+        raise ArchiveError(f"{error.filename or path}: {error.strerror}") from None
 
 
 class PartDigest(NamedTuple):
@@ -190,7 +194,8 @@ class FrameStore:
             with os.fdopen(descriptor, "rb") as file:
                 return file.read(MAX_FRAME_BYTES + 1)
         except OSError as error:
-            raise ArchiveError(f"{path}: {error.strerror}; run the index stage again") from None
+            advice = "make it readable" if error.errno == EACCES else "run the index stage again"
+            raise ArchiveError(f"{path}: {error.strerror}; {advice}") from None
 
     def _descriptor(self, archive: int) -> int:
         with self._lock:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,14 @@ TAR, LOOSE = 254, 255
 
 # A frame is a crop of some kilobytes; a member that claims more is damaged or hostile.
 MAX_FRAME_BYTES = 16 * 2**20
+
+# What desktops, NAS boxes, notebooks, sync tools and archivers leave behind, in a name between two
+# slashes. "." and ".." are not hidden.
+_NOT_DATA = re.compile(
+    r"/(?:\.(?!\.?/)|(?:__MACOSX|@eaDir|@Recycle|@Recently-Snapshot|#recycle|#snapshot|~snapshot"
+    r"|lost\+found|\$RECYCLE\.BIN|System Volume Information)/)",
+    re.IGNORECASE,
+)
 
 # Names become paths and lines of messages. RE2 syntax.
 _UNSAFE_NAME = r"^/|^[A-Za-z]:|\\|[[:cntrl:]]|(^|/)\.\.(/|$)"
@@ -50,43 +59,43 @@ class Members:
         return (name.as_py() for name in self.name)
 
 
-def plain_members(
-    path: Path, names: list[str], offset: Iterable[int], size: Iterable[int], compression: int
-) -> Members:
-    """Make members that are stored unchanged, as in a tar or a folder.
+def make_members(path: Path, names: list[str], numbers: array[int]) -> Members:
+    """Make the members of an archive from their names and a row of `COLUMNS` for each.
 
     Raises:
-        ArchiveError: for a name or a size that `check_members` refuses, or a name that is not
-            UTF-8.
+        ArchiveError: for a name that is unsafe, repeated or not UTF-8, and for a size that no
+            frame can have.
     """
     try:
-        column = pa.array(names, pa.string())
+        name = pa.array(names, pa.string())
     except UnicodeEncodeError:
         bad = next(name for name in names if not _encodable(name))
         raise ArchiveError(f"{path}: {bad!r} is not a name in UTF-8; rename it") from None
-    sizes = np.fromiter(size, np.int64, len(names))
-    check_members(path, column, sizes)
+    offset, stored, size, compression, crc = np.frombuffer(numbers, np.int64).reshape(-1, 5).T
+    _check_members(path, name, np.maximum(stored, size))
     return Members(
-        name=column,
-        offset=np.fromiter(offset, np.int64, len(names)),
-        stored=sizes.astype(np.uint32),
-        size=sizes.astype(np.uint32),
-        compression=np.full(len(names), compression, np.uint8),
-        crc=np.zeros(len(names), np.uint32),
+        name=name,
+        offset=offset.copy(),
+        stored=stored.astype(np.uint32),
+        size=size.astype(np.uint32),
+        compression=compression.astype(np.uint8),
+        crc=crc.astype(np.uint32),
     )
 
 
-def check_members(path: Path, names: pa.StringArray, sizes: npt.NDArray[np.integer[Any]]) -> None:
-    """Refuse unsafe or repeated names [M], and sizes [M] that no frame can have.
+def is_data(name: str) -> bool:
+    """Whether a name is free of parts that begin with a dot or that systems keep for themselves."""
+    return _NOT_DATA.search(f"/{name}/") is None
 
-    Raises:
-        ArchiveError: names the first such member.
-    """
+
+def _check_members(path: Path, names: pa.StringArray, sizes: npt.NDArray[np.int64]) -> None:
+    """Refuse unsafe or repeated names [M], and sizes [M] that no frame can have."""
     unsafe = pc.match_substring_regex(names, _UNSAFE_NAME).to_numpy(zero_copy_only=False)
     if unsafe.any():
         raise ArchiveError(
             f"{path}: {printable(names[int(unsafe.argmax())].as_py())} is not a name for a frame: "
-            "absolute, with '..', a backslash or a control character"
+            "absolute, with '..', a backslash or a control character; rename it, or unpack the "
+            "archive and pack it again"
         )
     if (name := repeated(names)) is not None:
         raise ArchiveError(f"{path}: {printable(name)} is in the archive twice")

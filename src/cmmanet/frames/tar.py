@@ -5,26 +5,26 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+from array import array
 from pathlib import Path
 
-from cmmanet.frames.members import TAR, ArchiveError, Members, plain_members, printable
+from cmmanet.frames.members import TAR, ArchiveError, Members, is_data, make_members, printable
 
 # Headers have 512 bytes; only long names and pax records take more.
 _MAX_HEADER = 2**20
 
 
 def list_tar(path: Path, suffix: str) -> Members:
-    """List every regular file of a tar whose name ends in `suffix`, in the tar's order.
+    """List every data file of a tar whose name ends in `suffix`, in the tar's order.
 
     A leading "./" of a name is dropped. Other members, such as folders, are skipped.
 
     Raises:
         ArchiveError: for a tar that is compressed, damaged or cut short; for a listed member
-            that is a link, a device or sparse, or that `members.check_members` refuses.
+            that is a link, a device or sparse, or that `members.make_members` refuses.
     """
     names: list[str] = []
-    offset: list[int] = []
-    size: list[int] = []
+    numbers = array("q")
     total = path.stat().st_size
     try:
         with _Headers(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
@@ -37,23 +37,23 @@ def list_tar(path: Path, suffix: str) -> Members:
                 place = archive.offset
                 if member.offset_data + member.size > total:
                     raise _damaged(path, f"cut short inside {printable(member.name)}")
-                if not member.name.endswith(suffix) or member.isdir():
+                name = member.name.removeprefix("./")
+                if not name.endswith(suffix) or not is_data(name) or member.isdir():
                     continue
                 if not member.isreg() or member.issparse():
                     raise ArchiveError(
-                        f"{path}: {printable(member.name)} is a link, a device or sparse; put the "
-                        "file itself there"
+                        f"{path}: {printable(name)} is a link, a device or sparse; put the file "
+                        "itself there (`tar -h --hard-dereference` does)"
                     )
-                names.append(member.name.removeprefix("./"))
-                offset.append(member.offset_data)
-                size.append(member.size)
+                names.append(name)
+                numbers.extend((member.offset_data, member.size, member.size, TAR, 0))
             # tarfile takes a damaged header for the end. The end is a block of zeros.
             end = os.pread(file.fileno(), tarfile.BLOCKSIZE, archive.offset)
             if end != bytes(tarfile.BLOCKSIZE):
                 raise _damaged(path, "cut short or damaged")
     except (tarfile.TarError, RecursionError, OverflowError, UnicodeError) as error:
         raise _damaged(path, f"compressed, cut short or damaged ({error})") from None
-    return plain_members(path, names, offset, size, TAR)
+    return make_members(path, names, numbers)
 
 
 class _Headers(io.FileIO):
