@@ -15,6 +15,7 @@ import psutil
 import typer
 
 from cmmanet.datasets.catalogue import DATASETS
+from cmmanet.messages import hide_passwords
 
 DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help=", ".join(DATASETS))]
 ArmName = Annotated[str, typer.Argument(metavar="ARM", help="an arm of params.yaml")]
@@ -96,5 +97,5 @@ def _message(error: Exception) -> str:
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {hide_passwords(message)}", file=sys.stderr)
     sys.exit(status)
