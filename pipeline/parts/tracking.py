@@ -8,34 +8,25 @@ logged from them when its arm is collected.
 
 from __future__ import annotations
 
-import logging
 import math
 import os
-import queue
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
-
-from filelock import FileLock
+from typing import TYPE_CHECKING, TypeVar
 
 from cmmanet.messages import first_line, hide_passwords
 from pipeline.parts import workspace
 from pipeline.parts.provenance import code
+from pipeline.parts.tracking_store import open_store, shown_address, within_limits
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 Answer = TypeVar("Answer")
-
-EXPERIMENT = "cmmanet"
 
 # Stands for a run that the store did not take.
 NO_RUN = ""
@@ -43,10 +34,7 @@ NO_RUN = ""
 # MLflow refuses longer values of parameters and tags.
 _LONGEST_VALUE = 5000
 
-# Seconds: the most that a request may take, whatever it waits for (MLflow's own limits, set in
-# pipeline/__init__.py, are shorter but not everywhere), and how long a store that failed is left
-# alone.
-_PATIENCE = 120
+# Seconds that a store which failed is left alone.
 _PAUSE = 600
 
 
@@ -87,17 +75,15 @@ class Tracker:
         # Of resumed runs, the last step that each metric has.
         self._logged: dict[tuple[str, str], int] = {}
         try:
-            self.uri = _store_uri()
-            self._client, self._experiment, self._files = _within_limits(
-                lambda: _connect(self.uri, write=required)
-            )
-        except Exception as error:
-            message = _advice(error)
+            self._client, self._experiment, files = open_store(write=required)
+        except OSError as error:
             if required:
-                raise OSError(message) from None
-            print(f"warning: {message}; nothing is logged by this stage", file=sys.stderr)
-            self._complained = True
+                raise
+            self._complain(f"{error}; nothing is logged by this stage")
             self._paused["runs"] = math.inf
+            return
+        inside = f"{workspace.root().as_uri()}/", "mlflow-artifacts:"
+        self._elsewhere = "" if files.startswith(inside) else hide_passwords(files)
 
     @contextmanager
     def run(self, described: TrackedRun) -> Iterator[str]:
@@ -164,9 +150,9 @@ class Tracker:
 
         def log() -> None:
             self._client.log_artifact(run_id, str(file))
-            if self._files:
-                print(f"MLflow keeps the files of runs in {self._files}", flush=True)
-                self._files = ""
+            if self._elsewhere:
+                print(f"MLflow keeps the files of runs in {self._elsewhere}", flush=True)
+                self._elsewhere = ""
 
         self._ask(log, None, "files")
 
@@ -227,166 +213,20 @@ class Tracker:
         if time.monotonic() < max(self._paused["runs"], self._paused[part]):
             return otherwise
         try:
-            return _within_limits(what)
+            return within_limits(what)
         except Exception as error:
             self._paused[part] = time.monotonic() + _PAUSE
-            if not self._complained:
-                print(
-                    f"warning: MLflow's store {hide_passwords(self.uri)} did not take what was "
-                    f"logged ({hide_passwords(first_line(error))}); the files of this stage have "
-                    "it all, and running the stage again logs it",
-                    file=sys.stderr,
-                )
-            self._complained = True
+            self._complain(
+                f"MLflow's store {shown_address()} did not take what was logged "
+                f"({hide_passwords(first_line(error))}); the files of this stage have it all, and "
+                "running the stage again logs it"
+            )
             return otherwise
 
-
-def _store_uri() -> str:
-    """Return the store's address; a relative path is one of the original repository.
-
-    Raises:
-        ValueError: if the address cannot be read.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    root, parts = workspace.root(), urlsplit(uri)
-    if parts.netloc.count("@") > 1:
-        raise ValueError("write the @ in its password as %40")
-    if parts.scheme in ("", "file") and not uri.startswith("databricks"):
-        return (root / url2pathname(parts.path)).as_uri()
-    path = _database(uri)
-    if path is None:
-        return uri
-    from sqlalchemy import make_url
-
-    # Not "sqlite:", of which MLflow makes the folder, with a percent sign for each odd letter.
-    url = make_url(uri).set(drivername="sqlite+pysqlite", database=str(path))
-    return url.render_as_string(hide_password=False)
-
-
-def _database(uri: str) -> Path | None:
-    """The file of a database of SQLite."""
-    if not uri.startswith("sqlite"):
-        return None
-    from sqlalchemy import make_url
-
-    name = make_url(uri).database
-    if not name or name.startswith((":", "file:")):
-        return None
-    return workspace.root() / name
-
-
-def _connect(uri: str, *, write: bool) -> tuple[MlflowClient, str, str]:
-    """Return a client, the experiment's id, and where its files go if outside the repository."""
-    # Seconds to import, and stages that log nothing need none of it.
-    import mlflow.store.db.utils
-    from mlflow import MlflowClient
-
-    # Their warnings are long, and quote addresses with passwords; errors arrive here anyway.
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
-    # A database that is down is asked ten times otherwise, for 100 s.
-    mlflow.store.db.utils.MAX_RETRY_COUNT = 2
-    root, database = workspace.root(), _database(uri)
-    # A server decides itself; a database would choose ./mlruns, which a temporary copy
-    # loses and which hides the database from `mlflow ui`.
-    served = uri.startswith(("http:", "https:", "databricks"))
-    home = (root if database is None else database.parent) / "mlartifacts"
-    locks = root / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    # Several processes that create one database at once break it.
-    with FileLock(locks / "mlflow.lock", timeout=_PATIENCE):
-        if database is not None:
-            database.parent.mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(tracking_uri=uri)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:
-            created = client.create_experiment(EXPERIMENT, None if served else home.as_uri())
-            experiment = client.get_experiment(created)
-        location = experiment.artifact_location
-        if database is not None and database.is_relative_to(root) and location != home.as_uri():
-            _move_files(database, location, home.as_uri())
-            location = home.as_uri()
-    if write:
-        # Fails for a store that is locked, read-only or has the experiment deleted.
-        kind = "custom_model_development"
-        client.set_experiment_tag(experiment.experiment_id, "mlflow.experimentKind", kind)
-    elsewhere = not served and not location.startswith(root.as_uri() + "/")
-    return client, experiment.experiment_id, hide_passwords(location) if elsewhere else ""
-
-
-def _move_files(database: Path, old: str, new: str) -> None:
-    """Point a database that was moved or copied with its files at these; MLflow itself cannot."""
-    import sqlite3
-    from contextlib import closing
-
-    with closing(sqlite3.connect(database, timeout=20)) as connection, connection:
-        connection.execute(
-            "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
-            "WHERE substr(artifact_uri, 1, ?) = ?",
-            (new, len(old) + 1, len(old) + 1, f"{old}/"),
-        )
-        connection.execute(
-            "UPDATE experiments SET artifact_location = ? WHERE name = ?", (new, EXPERIMENT)
-        )
-
-
-def _advice(error: Exception) -> str:
-    """Say why a store cannot be used and what helps."""
-    given = os.environ.get("MLFLOW_TRACKING_URI")
-    uri = hide_passwords(given or "sqlite:///mlflow.db")
-    cause = hide_passwords(first_line(error))
-    try:
-        path = _database(given or "sqlite:///mlflow.db")
-    except Exception:
-        path = None
-    name = uri if path is None else str(path)
-    cli = f"MLFLOW_TRACKING_URI={uri} " if given else ""
-    if "out-of-date database schema" in cause or "Can't locate revision" in cause:
-        helps = (
-            f"it is of another version of MLflow: if older, copy it and run `mlflow db upgrade "
-            f"{uri}`; if newer, install that version; or move {name} away"
-        )
-    elif "Current state is deleted" in cause:
-        helps = f"the experiment was deleted: `{cli}mlflow experiments restore -x {_number(cause)}`"
-    elif "not a database" in cause or "malformed" in cause:
-        helps = f"move {name} away: it is damaged, or something else"
-    elif "is locked" in cause:
-        helps = f"another process is writing to {name}: let it finish, or end it"
-    elif "readonly" in cause or "read-only" in cause or "unable to open" in cause:
-        helps = f"{name} and its folder have to exist and to be writable"
-    elif given:
-        helps = "start its server, or unset MLFLOW_TRACKING_URI to use mlflow.db here"
-    else:
-        helps = f"move {name} away if it is damaged"
-    return f"MLflow's store {uri} cannot be used ({cause}); {helps}"
-
-
-def _number(text: str) -> str:
-    return next((word for word in text.split() if word.isdigit()), "ID")
-
-
-def _within_limits(what: Callable[[], Answer]) -> Answer:
-    """Call a function, for `_PATIENCE` seconds at most: sockets and file systems may hang.
-
-    Raises:
-        TimeoutError: after that time.
-    """
-    results: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            results.put((what(), None))
-        except Exception as error:
-            results.put((None, error))
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        result, error = results.get(timeout=_PATIENCE)
-    except queue.Empty:
-        raise TimeoutError(f"no answer in {_PATIENCE} s") from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[no-any-return]
+    def _complain(self, message: str) -> None:
+        if not self._complained:
+            print(f"warning: {message}", file=sys.stderr)
+        self._complained = True
 
 
 def _provenance() -> dict[str, str]:

@@ -7,7 +7,8 @@ import pytest
 from conftest import REPOSITORY
 from mlflow import MlflowClient
 
-from pipeline.parts.tracking import EXPERIMENT, NO_RUN, TrackedRun, Tracker
+from pipeline.parts.tracking import NO_RUN, TrackedRun, Tracker
+from pipeline.parts.tracking_store import EXPERIMENT
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,8 @@ def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
 
 def described(parent: str = NO_RUN, **tags: str) -> TrackedRun:
     place = {"folder": "/a b/runs"}
-    return TrackedRun("name", {"arm": "x", **tags}, {"a": {"b": 1}}, DATASET, place, parent)
+    tags = {"arm": "x", "fingerprint": "abc", **tags}
+    return TrackedRun("name", tags, {"a": {"b": 1}}, DATASET, place, parent)
 
 
 def start(tracker: Tracker, parent: str = NO_RUN) -> str:
@@ -83,7 +85,7 @@ def test_the_same_run_goes_on_and_takes_no_metric_twice(tracker: Tracker, tmp_pa
     history = client.get_metric_history(first, "loss")
     assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0)]
     # Other tags, another parent, or a run that somebody deleted: another run.
-    others = [described(arm, **{**tags, "trial": "1"}), described(start(tracker), **tags)]
+    others = [described(arm, **{**tags, "trial": "1"}), described(start(tracker, "other"), **tags)]
     assert {later.finished(other) for other in others} == {NO_RUN}
     client.delete_run(first)
     with later.run(described(arm, **tags)) as new:
