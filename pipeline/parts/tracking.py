@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from cmmanet.messages import first_line, hide_passwords
+from cmmanet.messages import hide_passwords
 from pipeline.parts import workspace
 from pipeline.parts.provenance import code
-from pipeline.parts.tracking_store import open_store, shown_address, within_limits
+from pipeline.parts.tracking_store import cause, open_store, shown_address, within_limits
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -218,7 +218,7 @@ class Tracker:
             self._paused[part] = time.monotonic() + _PAUSE
             self._complain(
                 f"MLflow's store {shown_address()} did not take what was logged "
-                f"({hide_passwords(first_line(error))}); the files of this stage have it all, and "
+                f"({cause(error)}); the files of this stage have it all, and "
                 "running the stage again logs it"
             )
             return otherwise

@@ -44,10 +44,14 @@ _ADVICE = {
     ),
     "not a database|malformed": "move {uri} away: it is damaged, or something else",
     "is locked": "another process is writing to it: let that finish, or end it",
-    "readonly|read-only|unable to open|permission denied": (
-        "its file and folder have to be writable"
+    "disk I/O|locking protocol": "set MLFLOW_TRACKING_URI to a database on a local disk",
+    "readonly|read-only|unable to open|permission denied": "make its file and folder writable",
+    "error code 40[13]": "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    "valid JSON|redirects|unsupported URI|maintenance mode": (
+        "set MLFLOW_TRACKING_URI to an MLflow server or a database, such as sqlite:///mlflow.db"
     ),
-    "": "start its server, or unset MLFLOW_TRACKING_URI to use mlflow.db here",
+    "no module named": "install that module",
+    "": "start it if it is a server, or unset MLFLOW_TRACKING_URI to use mlflow.db here",
 }
 
 
@@ -62,6 +66,11 @@ class Store(NamedTuple):
 def shown_address() -> str:
     """Return the store's address as it was given, without passwords."""
     return hide_passwords(os.environ.get("MLFLOW_TRACKING_URI") or _DEFAULT)
+
+
+def cause(error: Exception) -> str:
+    """Return the innermost reason of an error, without passwords."""
+    return hide_passwords(first_line(error).rpartition("Caused by ")[2])
 
 
 def within_limits(what: Callable[[], Answer]) -> Answer:
@@ -91,11 +100,11 @@ def open_store(*, write: bool) -> Store:
     try:
         return within_limits(lambda: _connect(write=write))
     except Exception as error:
-        cause, uri = hide_passwords(first_line(error)), shown_address()
-        found = (text for pattern, text in _ADVICE.items() if re.search(pattern, cause, re.I))
-        number = re.search(r"\d+", cause)
-        advice = next(found).format(uri=uri, number=number[0] if number else "ID")
-        raise OSError(f"MLflow's store {uri} cannot be used ({cause}); {advice}") from None
+        reason, uri = cause(error), shown_address()
+        advice = next(text for key, text in _ADVICE.items() if re.search(key, reason, re.I))
+        number = re.search(r"\d+", reason)
+        advice = advice.format(uri=uri, number=number and number[0])
+        raise OSError(f"MLflow's store {uri} cannot be used ({reason}); {advice}") from None
 
 
 def _address() -> tuple[str, Path | None]:
