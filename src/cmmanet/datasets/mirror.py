@@ -41,7 +41,13 @@ def get_file(mirror: str, name: str, target: Path, *, on_bytes: OnBytes) -> None
         ValueError: for another kind of address.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    scheme = urlsplit(mirror).scheme
+    try:
+        scheme, _ = urlsplit(mirror).scheme, urlsplit(mirror).port
+    except ValueError:
+        raise ValueError(
+            f"mirror {hide_passwords(mirror)}: not an address; in a password, write / as %2F and "
+            "@ as %40"
+        ) from None
     if scheme in ("http", "https"):
         _download(f"{mirror.rstrip('/')}/{quote(name)}", target, on_bytes)
     elif scheme in ("", "file"):
