@@ -22,8 +22,19 @@ pytestmark = pytest.mark.slow
 DATASET = {"name": "synthetic", "digest": "abc", "source": "data/synthetic/frames.parquet"}
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the experiment: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        place(folder, patch)
+        Tracker()
+    return folder / "mlflow.db"
+
+
 @pytest.fixture
-def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+def tracker(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+    shutil.copy(made, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
@@ -186,27 +197,17 @@ def test_folders_as_stores_are_those_of_the_repository(
         assert "such as sqlite:///mlflow.db" in refusal(), "MLflow no longer takes them"
 
 
-@pytest.mark.parametrize(
-    "name", ["o'brien", "my%20drive", "what?", "a#b", "Straße ü", "back\\slash"]
-)
 def test_any_name_of_the_folder(
-    name: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = place(tmp_path / name, monkeypatch)
+    folder = place(tmp_path / "o'brien my%20drive what? a#b Straße back\\slash", monkeypatch)
     run = log_file(folder)
     tracker = Tracker()
     tracker.end_abandoned({"folder": str(folder)})
-    assert tracker.finished(described(fingerprint="abc")) == run
-    assert {path.name for path in folder.iterdir()} == {
-        ".locks",
-        "file.txt",
-        "mlartifacts",
-        "mlflow.db",
-    }
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert tracker.finished(described()) == run
+    names = {".locks", "file.txt", "mlartifacts", "mlflow.db"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert list(tmp_path.iterdir()) == [folder]
     assert capsys.readouterr().err == ""
 
 
@@ -253,18 +254,15 @@ def damage(folder: Path, statement: str) -> None:
     ],
 )
 def test_advice_on_a_local_store(
-    state: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    state: str, advice: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = place(tmp_path / "made", monkeypatch)
-    Tracker()
-    # MLflow keeps a store that it has opened.
-    folder = place(tmp_path / "used", monkeypatch)
+    folder = place(tmp_path, monkeypatch)
     database = folder / "mlflow.db"
-    shutil.copy(made / "mlflow.db", database)
+    shutil.copy(made, database)
     if state == "other version":
         damage(folder, "UPDATE alembic_version SET version_num = 'cc1f77228345'")
     elif state == "no database":
-        database.write_text("x")
+        database.write_text("not a database " * 100)
     elif state == "truncated":
         database.write_bytes(database.read_bytes()[:100_000])
     elif state == "folder":
