@@ -24,6 +24,7 @@ from rich.progress import (
 from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.datasets.mirror import get_file
 from cmmanet.frames.archive import digest_part, hash_file, list_members
+from cmmanet.messages import hide_passwords
 from cmmanet.params import DataPlan
 from pipeline.parts import workspace
 from pipeline.parts.command import DatasetName, run
@@ -75,7 +76,7 @@ def _download(mirror: str, dataset: str, folder: Path) -> None:
         ) as bar:
             task = bar.add_task(name, total=None)
             get_file(mirror, name, target, on_bytes=partial(_show, bar, task))
-        print(f"{target}: from {mirror}", flush=True)
+        print(f"{target}: from {hide_passwords(mirror)}", flush=True)
 
 
 def _show(bar: Progress, task: TaskID, done: int, total: int | None) -> None:

@@ -37,7 +37,7 @@ def main(dataset: DatasetName) -> None:
         _training(dataset),
         _strip(dataset, plan.headline, opened.open_frames(), opened.tracklets),
     ]
-    tracker = Tracker()
+    tracker = Tracker(required=False)
     folder = workspace.figure_folder(dataset)
     with workspace.whole_folder(folder) as partial:
         for entry in entries:

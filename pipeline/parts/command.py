@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from cmmanet.datasets.catalogue import DATASETS
+from cmmanet.messages import hide_passwords
 
 DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help=", ".join(DATASETS))]
 ArmName = Annotated[str, typer.Argument(metavar="ARM", help="an arm of params.yaml")]
@@ -67,5 +68,5 @@ def _message(error: Exception) -> str:
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {hide_passwords(message)}", file=sys.stderr)
     sys.exit(status)

@@ -28,6 +28,7 @@ NEUTRAL = {
     "pipeline.parts.command": "how a stage starts and fails",
     "pipeline.parts.provenance": "records which code computed a number",
     "pipeline.parts.tracking": "copies numbers to MLflow",
+    "pipeline.parts.tracking_store": "connects to MLflow",
     "pipeline.parts.watch": "shows progress",
     "pipeline.parts.workspace": "names of files, locks, and writing whole files",
     "pipeline.training.display": "shows a run",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ _CODE = ("src", "pipeline", "pyproject.toml", "requirements.lock")
 class Code(TypedDict):
     """The commit of the code in use; `dirty` if the code differs from it.
 
-    None where git could not tell.
+    None without git, or if the project's folder is not the root of a git work tree.
     """
 
     commit: str | None
@@ -50,15 +51,19 @@ def environment(device: str, precision: str) -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
+    project = Path(__file__).parents[2]
+    # Named, as git would search the folders above for another repository.
+    here = [f"--git-dir={project / '.git'}", f"--work-tree={project}"]
     try:
         answer = subprocess.run(  # noqa: S603 (the arguments are this file's own)
-            ["git", *arguments],  # noqa: S607
+            ["git", *here, *arguments],  # noqa: S607
             capture_output=True,
             text=True,
             check=True,
             timeout=60,
-            # Of the code's repository, wherever a user's working directory is.
-            cwd=Path(__file__).parents[2],
+            cwd=project,
+            # A git hook's GIT_DIR and GIT_INDEX_FILE are of the repository that runs the hook.
+            env={name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
         )
     except (OSError, subprocess.SubprocessError):
         return None

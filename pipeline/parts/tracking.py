@@ -1,14 +1,13 @@
 """MLflow: one run an arm, one nested run a trial.
 
-The store lies in the original repository, also for experiments that run in a temporary
-copy; MLFLOW_TRACKING_URI, when set, wins. A number lost here is not lost: training writes
-history.csv and results are files, so a store that fails during a training is said once
-and does not end it.
+The store is mlflow.db in the original repository, also for experiments that run in a temporary
+copy; MLFLOW_TRACKING_URI, when set, wins. Training needs a store when it starts. One that fails
+later costs a warning: history.csv and results are files, and what a run lacks in MLflow is
+logged from them when its arm is collected.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import sys
@@ -17,24 +16,26 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from filelock import FileLock
-
-from cmmanet.messages import first_line
+from cmmanet.messages import hide_passwords
 from pipeline.parts import workspace
 from pipeline.parts.provenance import code
+from pipeline.parts.tracking_store import cause, open_store, shown_address, within_limits
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-EXPERIMENT = "cmmanet"
+Answer = TypeVar("Answer")
 
 # Stands for a run that the store did not take.
 NO_RUN = ""
 
 # MLflow refuses longer values of parameters and tags.
 _LONGEST_VALUE = 5000
+
+# Seconds that a store which failed is left alone.
+_PAUSE = 600
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class TrackedRun:
 
     Attributes:
         name: as the list of runs shows it.
-        tags: what tells the run from the others of its parent.
+        tags: what tells the run from the others of its parent, `fingerprint` among them.
         params: by nested keys.
         dataset: name, digest and source.
         place: tags that do not matter to whether it is the same run.
@@ -62,41 +63,27 @@ class Tracker:
     """A connection to the tracking store and its experiment.
 
     Raises:
-        OSError: if the store cannot be reached.
+        OSError: if the store is `required` and cannot be reached or written.
     """
 
-    def __init__(self) -> None:
-        # Seconds to import, and stages that log nothing need none of it.
-        from mlflow import MlflowClient
-
-        root = workspace.root()
-        given = os.environ.get("MLFLOW_TRACKING_URI")
-        self.uri = given or f"sqlite:///{root / 'mlflow.db'}"
-        # A server decides itself; a database would choose ./mlruns, which a temporary copy
-        # loses and which hides the database from `mlflow ui`.
-        served = self.uri.startswith(("http:", "https:", "databricks"))
-        artifacts = None if served else (root / "mlartifacts").as_uri()
-        for noisy in ("mlflow", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
-        (root / ".locks").mkdir(parents=True, exist_ok=True)
-        try:
-            # Several processes that create one database at once break it.
-            with FileLock(root / ".locks" / "mlflow.lock"):
-                self._client = MlflowClient(tracking_uri=self.uri)
-                experiment = self._client.get_experiment_by_name(EXPERIMENT)
-                self._experiment: str = (
-                    experiment.experiment_id
-                    if experiment
-                    else self._client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-                )
-        except Exception as error:
-            raise OSError(
-                f"MLflow's store {self.uri} cannot be used ({first_line(error)}); start its "
-                "server, or unset MLFLOW_TRACKING_URI to use mlflow.db here"
-            ) from None
+    def __init__(self, *, required: bool = True) -> None:
         self._complained = False
+        # Until when the store is left alone: files may go to another server than runs.
+        self._paused = {"runs": 0.0, "files": 0.0}
+        # Runs that lack a metric: later ones wait for it, as a run takes its metrics in order.
+        self._behind: set[str] = set()
         # Of resumed runs, the last step that each metric has.
         self._logged: dict[tuple[str, str], int] = {}
+        try:
+            self._client, self._experiment, files = open_store(write=required)
+        except OSError as error:
+            if required:
+                raise
+            self._complain(f"{error}; nothing is logged by this stage")
+            self._paused["runs"] = math.inf
+            return
+        inside = f"{workspace.root().as_uri()}/", "mlflow-artifacts:"
+        self._elsewhere = "" if files.startswith(inside) else hide_passwords(files)
 
     @contextmanager
     def run(self, described: TrackedRun) -> Iterator[str]:
@@ -104,15 +91,9 @@ class Tracker:
 
         A run of the same tags and parent goes on if this store has it, and takes no metric twice.
         """
-        run_id = NO_RUN
-        try:
-            found = self._find(described)
-            run_id = self._create(described) if found is None else self._reopen(found)
-        except Exception as error:
-            self._complain(error)
-        if run_id == NO_RUN:
-            yield NO_RUN
-            return
+        run_id, new = self._ask(lambda: self._start(described), (NO_RUN, False))
+        if new:
+            self._ask(lambda: self._log_inputs(run_id, described), None)
         status = "FAILED"
         try:
             yield run_id
@@ -121,67 +102,26 @@ class Tracker:
             status = "KILLED"
             raise
         finally:
-            with self._tolerated():
-                self._client.set_terminated(run_id, status)
+            # One that lacks numbers has not finished.
+            if run_id not in (NO_RUN, *self._behind):
+                self._ask(lambda: self._client.set_terminated(run_id, status), None)
 
     def finished(self, described: TrackedRun) -> str:
         """Return the id of a run that this store has as finished, else `NO_RUN`."""
-        with self._tolerated():
-            found = self._find(described)
-            if found is not None and found.info.status == "FINISHED":
-                return str(found.info.run_id)
-        return NO_RUN
-
-    def _find(self, described: TrackedRun) -> Run | None:
-        wanted = {**described.tags, "mlflow.parentRunId": described.parent}
-        runs = self._search(wanted)
-        return runs[0] if runs else None
-
-    def _search(self, tags: Mapping[str, str], condition: str = "") -> list[Run]:
-        wanted = [f"tags.`{name}` = '{value}'" for name, value in tags.items() if value]
-        condition = " and ".join([condition, *wanted] if condition else wanted)
-        return list(self._client.search_runs([self._experiment], condition))
-
-    def _create(self, described: TrackedRun) -> str:
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Param
-
-        tags = {
-            "mlflow.runName": described.name,
-            **_provenance(),
-            **described.tags,
-            **described.place,
-        }
-        if described.parent:
-            tags["mlflow.parentRunId"] = described.parent
-        run_id: str = self._client.create_run(self._experiment, tags=tags).info.run_id
-        # Parameters as dotted keys, as they stand in params.yaml.
-        values = [
-            Param(key, str(value)[:_LONGEST_VALUE])
-            for key, value in workspace.flat(described.params)
-        ]
-        source = Dataset(source_type="dvc", **described.dataset)
-        inputs = [DatasetInput(source, [InputTag("mlflow.data.context", "training")])]
-        with self._tolerated():
-            self._client.log_batch(run_id, params=values)
-            self._client.log_inputs(run_id, inputs)
-        return run_id
-
-    def _reopen(self, run: Run) -> str:
-        run_id: str = run.info.run_id
-        self._client.update_run(run_id, status="RUNNING")
-        for metric in run.data.metrics:
-            steps = (m.step for m in self._client.get_metric_history(run_id, metric))
-            self._logged[run_id, metric] = max(steps)
-        return run_id
+        run = self._ask(lambda: self._find(described), None)
+        return run.info.run_id if run is not None and run.info.status == "FINISHED" else NO_RUN
 
     def end_abandoned(self, tags: Mapping[str, str]) -> None:
         """Mark as killed the runs with these tags that never ended: their process was killed.
 
         The caller holds the lock that keeps a living one away.
         """
-        with self._tolerated():
-            for run in self._search(tags, "attributes.status = 'RUNNING'"):
+
+        def end() -> None:
+            for run in self._search("attributes.status = 'RUNNING'", tags):
                 self._client.set_terminated(run.info.run_id, "KILLED")
+
+        self._ask(end, None)
 
     def metrics(self, run_id: str, values: Mapping[str, float], step: int = 0) -> None:
         """Log the finite ones of some numbers at a step."""
@@ -193,32 +133,99 @@ class Tracker:
             for name, value in values.items()
             if math.isfinite(value) and step > self._logged.get((run_id, name), -1)
         ]
-        if batch:
-            self._tell(run_id, lambda: self._client.log_batch(run_id, metrics=batch))
+        if not batch or run_id in (NO_RUN, *self._behind):
+            return
+        self._behind.add(run_id)
+
+        def log() -> None:
+            self._client.log_batch(run_id, metrics=batch)
+            self._behind.discard(run_id)
+
+        self._ask(log, None)
 
     def artifact(self, run_id: str, file: Path) -> None:
         """Keep a copy of a file with the run."""
-        self._tell(run_id, lambda: self._client.log_artifact(run_id, str(file)))
+        if run_id == NO_RUN:
+            return
 
-    def _tell(self, run_id: str, what: Callable[[], object]) -> None:
-        if run_id != NO_RUN:
-            with self._tolerated():
-                what()
+        def log() -> None:
+            self._client.log_artifact(run_id, str(file))
+            if self._elsewhere:
+                print(f"MLflow keeps the files of runs in {self._elsewhere}", flush=True)
+                self._elsewhere = ""
 
-    @contextmanager
-    def _tolerated(self) -> Iterator[None]:
+        self._ask(log, None, "files")
+
+    def _start(self, described: TrackedRun) -> tuple[str, bool]:
+        """Return the id of a run that now goes on, and whether it is a new one."""
+        run = self._find(described)
+        return (self._create(described), True) if run is None else (self._reopen(run), False)
+
+    def _find(self, described: TrackedRun) -> Run | None:
+        wanted = {**described.tags, "mlflow.parentRunId": described.parent}
+        runs = self._search(f"tags.fingerprint = '{described.tags['fingerprint']}'", wanted)
+        return runs[0] if runs else None
+
+    def _search(self, condition: str, tags: Mapping[str, str]) -> list[Run]:
+        # The names of folders cannot be quoted in a condition.
+        runs = self._client.search_runs([self._experiment], condition, max_results=50_000)
+        return [
+            run
+            for run in runs
+            if all(run.data.tags.get(name, "") == value for name, value in tags.items())
+        ]
+
+    def _create(self, described: TrackedRun) -> str:
+        tags = {
+            "mlflow.runName": described.name,
+            **_provenance(),
+            **described.tags,
+            **described.place,
+        }
+        if described.parent:
+            tags["mlflow.parentRunId"] = described.parent
+        return str(self._client.create_run(self._experiment, tags=tags).info.run_id)
+
+    def _log_inputs(self, run_id: str, described: TrackedRun) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+
+        # Parameters as dotted keys, as they stand in params.yaml.
+        values = [
+            Param(key, str(value)[:_LONGEST_VALUE])
+            for key, value in workspace.flat(described.params)
+        ]
+        source = Dataset(source_type="dvc", **described.dataset)
+        inputs = [DatasetInput(source, [InputTag("mlflow.data.context", "training")])]
+        self._client.log_batch(run_id, params=values)
+        self._client.log_inputs(run_id, inputs)
+
+    def _reopen(self, run: Run) -> str:
+        run_id: str = run.info.run_id
+        self._client.update_run(run_id, status="RUNNING")
+        for metric in run.data.metrics:
+            steps = (m.step for m in self._client.get_metric_history(run_id, metric))
+            self._logged[run_id, metric] = max(steps)
+        self._behind.discard(run_id)
+        return run_id
+
+    def _ask(self, what: Callable[[], Answer], otherwise: Answer, part: str = "runs") -> Answer:
+        """Return the store's answer; one that fails is left alone for a while."""
+        if time.monotonic() < max(self._paused["runs"], self._paused[part]):
+            return otherwise
         try:
-            yield
+            return within_limits(what)
         except Exception as error:
-            self._complain(error)
-
-    def _complain(self, error: Exception) -> None:
-        if not self._complained:
-            print(
-                f"warning: MLflow's store {self.uri} did not take what was logged "
-                f"({first_line(error)}); the files of this stage have it all",
-                file=sys.stderr,
+            self._paused[part] = time.monotonic() + _PAUSE
+            self._complain(
+                f"MLflow's store {shown_address()} did not take what was logged "
+                f"({cause(error)}); the files of this stage have it all, and "
+                "running the stage again logs it"
             )
+            return otherwise
+
+    def _complain(self, message: str) -> None:
+        if not self._complained:
+            print(f"warning: {message}", file=sys.stderr)
         self._complained = True
 
 

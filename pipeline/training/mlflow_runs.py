@@ -47,6 +47,8 @@ class MlflowRuns:
         self._keys = keys
         self._tracker: Tracker | None = None
         self._arm_run = NO_RUN
+        # Also while the store does not answer.
+        self._known: dict[int, str] = {}
 
     @contextmanager
     def arm(self) -> Iterator[str]:
@@ -65,6 +67,7 @@ class MlflowRuns:
             yield Log(None, NO_RUN)
             return
         with self._tracker.run(self._describe(run)) as run_id:
+            self._known[run.number] = run_id or self._known.get(run.number, NO_RUN)
             yield Log(self._tracker, run_id)
 
     def stored(self, run: Run, folder: Path) -> str:
@@ -77,7 +80,7 @@ class MlflowRuns:
                 for row in csv.DictReader(file):
                     log.epoch({name: float(value) for name, value in row.items()})
                 log.files(folder)
-            run_id = log.run_id
+            run_id = self._known[run.number]
         return run_id
 
     def _describe(self, run: Run | None) -> TrackedRun:

@@ -1,3 +1,4 @@
+import base64
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +24,8 @@ class Server(ThreadingHTTPServer):
     ranges = True
     slip = 0
     asked: list[str | None]
+    authorization: str | None = None
+    moved_to: str | None = None
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -31,6 +34,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers["Range"]
         self.server.asked.append(asked)
+        self.server.authorization = self.headers["Authorization"]
+        if self.server.moved_to is not None:
+            self.send_response(302)
+            self.send_header("Location", self.server.moved_to + self.path)
+            self.end_headers()
+            return
         if self.path != "/mirror/a%20b/file.zip":
             self.send_error(404)
             return
@@ -57,6 +66,15 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
+    yield from serve()
+
+
+@pytest.fixture
+def other_server() -> Iterator[Server]:
+    yield from serve()
+
+
+def serve() -> Iterator[Server]:
     server = Server(("127.0.0.1", 0), Handler)
     server.asked = []
     thread = threading.Thread(target=server.serve_forever)
@@ -139,6 +157,36 @@ def test_missing_file_and_unreachable_server_are_reported(server: Server, tmp_pa
     with pytest.raises(MirrorError, match="broke off"):
         get_file("http://127.0.0.1:1", "no.zip", tmp_path / "no.zip", on_bytes=ignore)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_password_of_a_mirror_is_sent_to_it_alone(
+    server: Server, other_server: Server, tmp_path: Path
+) -> None:
+    mirror = f"http://alice:s%40cret@127.0.0.1:{server.server_port}/mirror"
+    get_file(mirror, "a b/file.zip", tmp_path / "file.zip", on_bytes=ignore)
+    assert server.authorization == "Basic " + base64.b64encode(b"alice:s@cret").decode()
+    server.moved_to = f"http://localhost:{other_server.server_port}"
+    get_file(mirror, "a b/file.zip", tmp_path / "again.zip", on_bytes=ignore)
+    assert (tmp_path / "again.zip").read_bytes() == CONTENT
+    assert other_server.asked == [None] and other_server.authorization is None
+
+
+@pytest.mark.parametrize(
+    "mirror",
+    [
+        "http://alice:s3cret@127.0.0.1:1",
+        "https://alice:s3cret@127.0.0.1:1",
+        "http://alice:s3cret@127.0.0.1:port",
+        "http://alice:s3/cret@127.0.0.1:1",
+        "http://s3cret@127.0.0.1:1",
+        "http://127.0.0.1:1/?token=s3cret",
+        "ftp://alice:s3cret@127.0.0.1:1",
+    ],
+)
+def test_password_of_a_mirror_is_in_no_message(mirror: str, tmp_path: Path) -> None:
+    with pytest.raises((MirrorError, ValueError)) as caught:
+        get_file(mirror, "file.zip", tmp_path / "file.zip", on_bytes=ignore)
+    assert "s3" not in str(caught.value) and "cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["path", "file"])

@@ -345,7 +345,7 @@ def test_metadata_changes_nothing(tmp_path: Path, text: bytes, profile: bytes) -
         encoded(pixels, "PNG", pnginfo=information, icc_profile=profile)
     )
     (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    members = list_folder(tmp_path, (".png",))
+    members = list_folder(tmp_path, (".png",)).members
     store = FrameStore([tmp_path], FrameColumns.from_members([members]))
     np.testing.assert_array_equal(read_frames(store, [0], 8, 4)[0], pixels)
     with pytest.raises(DecodeError, match=r"b\.png in .*: does not decode"):

@@ -150,5 +150,5 @@ class Tracked(dict[str, dict[str, float]]):
 def untracked(monkeypatch: pytest.MonkeyPatch) -> Tracked:
     """What evaluation gives to MLflow, which is not there: it takes seconds to start."""
     tracked = Tracked()
-    monkeypatch.setattr(evaluate, "Tracker", lambda: tracked)
+    monkeypatch.setattr(evaluate, "Tracker", lambda **_: tracked)
     return tracked

@@ -54,7 +54,7 @@ def evaluated(
     """Ranks both arms on a dataset, with histories; its tracklets are short."""
     monkeypatch.setattr(attention_figures, "FRAMES", 2)
     kept = Kept()
-    monkeypatch.setattr(figures, "Tracker", lambda: kept)
+    monkeypatch.setattr(figures, "Tracker", lambda **_: kept)
 
     def ready(dataset: str) -> Kept:
         for seed, arm in enumerate(ARMS):

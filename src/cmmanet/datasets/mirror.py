@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import urllib.error
 import urllib.request
@@ -9,8 +10,10 @@ from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from urllib.request import url2pathname
+
+from cmmanet.messages import hide_passwords
 
 OnBytes = Callable[[int, int | None], None]
 
@@ -28,7 +31,8 @@ class MirrorError(OSError):
 def get_file(mirror: str, name: str, target: Path, *, on_bytes: OnBytes) -> None:
     """Copy or download `mirror`/`name` to `target`, which appears when it is whole.
 
-    `mirror` is a path, or a file:, http: or https: address. An interrupted download stays next
+    `mirror` is a path, or a file:, http: or https: address; its user:password@ is sent as basic
+    authentication to that server alone, and shown nowhere. An interrupted download stays next
     to the target as `.part` and is resumed the next time, if the server still has the same
     file. `on_bytes` is called with the number of bytes so far and, if known, in total.
 
@@ -37,14 +41,22 @@ def get_file(mirror: str, name: str, target: Path, *, on_bytes: OnBytes) -> None
         ValueError: for another kind of address.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    scheme = urlsplit(mirror).scheme
+    try:
+        scheme, _ = urlsplit(mirror).scheme, urlsplit(mirror).port
+    except ValueError:
+        raise ValueError(
+            f"mirror {hide_passwords(mirror)}: not an address; in a password, write / as %2F and "
+            "@ as %40"
+        ) from None
     if scheme in ("http", "https"):
         _download(f"{mirror.rstrip('/')}/{quote(name)}", target, on_bytes)
     elif scheme in ("", "file"):
         folder = url2pathname(urlsplit(mirror).path) if scheme else mirror
         _copy(Path(folder).expanduser() / name, target, on_bytes)
     else:
-        raise ValueError(f"mirror {mirror}: expected a path or a file:, http: or https: address")
+        raise ValueError(
+            f"mirror {hide_passwords(mirror)}: expected a path or a file:, http: or https: address"
+        )
 
 
 def _copy(source: Path, target: Path, on_bytes: OnBytes) -> None:
@@ -65,7 +77,8 @@ def _download(address: str, target: Path, on_bytes: OnBytes) -> None:
     # The version of the file that the first bytes are from: another one must not be appended.
     stamp = target.with_name(f"{target.name}.part.version")
     have = part.stat().st_size if part.is_file() and stamp.is_file() else 0
-    request = urllib.request.Request(address)  # noqa: S310 (only http and https get here)
+    request = _request(address)
+    shown = hide_passwords(address)
     if have:
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", stamp.read_text())
@@ -76,15 +89,28 @@ def _download(address: str, target: Path, on_bytes: OnBytes) -> None:
         if error.code == _RANGE_NOT_SATISFIABLE and have:
             part.unlink()
             return _download(address, target, on_bytes)
-        raise MirrorError(f"{address}: {error.code} {error.reason}") from None
+        raise MirrorError(f"{shown}: {error.code} {error.reason}") from None
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise MirrorError(
-            f"{address}: broke off ({reason}); run the same command again to resume"
+            f"{shown}: broke off ({hide_passwords(str(reason))}); run the same command again to "
+            "resume"
         ) from None
     stamp.unlink(missing_ok=True)
     part.replace(target)
     return None
+
+
+def _request(address: str) -> urllib.request.Request:
+    parts = urlsplit(address)
+    user, separator, host = parts.netloc.rpartition("@")
+    bare = parts._replace(netloc=host).geturl()
+    request = urllib.request.Request(bare)  # noqa: S310 (only http and https get here)
+    if separator:
+        login = base64.b64encode(unquote(user).encode()).decode()
+        # Not to a server that this one redirects to.
+        request.add_unredirected_header("Authorization", f"Basic {login}")
+    return request
 
 
 def _receive(response: HTTPResponse, part: Path, stamp: Path, have: int, on_bytes: OnBytes) -> None:
