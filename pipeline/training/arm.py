@@ -176,7 +176,7 @@ class ArmTraining:
                     folder = partial / workspace.trial_name(run.number)
                     folder.mkdir()
                     for name in stored.files:
-                        shutil.copy(stored.folder / name, folder / name)
+                        shutil.copyfile(stored.folder / name, folder / name)
                     names = {
                         "dataset": plan.dataset,
                         "arm": plan.arm,
