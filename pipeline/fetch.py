@@ -38,52 +38,63 @@ def main(dataset: DatasetName) -> None:
     time and inode as before is not read again.
     """
     plan = workspace.read_plan(DataPlan, f"{dataset}/data.json")
-    folder = workspace.raw_folder() / dataset
-    # The raw data are shared by every copy of the repository.
-    with workspace.locked(workspace.root() / ".locks", f"fetch-{dataset}", wait=True):
-        if plan.render is None:
-            if mirror := os.environ.get("CMMANET_MIRROR"):
-                _download(f"{mirror.rstrip('/')}/{dataset}", dataset, folder)
-            manifest = _verify(dataset, folder)
-        else:
-            folder = render_once(folder, plan.render)
-            try:
-                manifest = _verify(dataset, folder)
-            except ValueError as error:
-                raise ValueError(
-                    f"{error} (rendered data: delete {folder}, then run this again)"
-                ) from None
+    if plan.render is None:
+        folder = workspace.raw_folder() / dataset
+        if mirror := os.environ.get("CMMANET_MIRROR"):
+            _download(f"{mirror.rstrip('/')}/{dataset}", dataset, folder)
+        manifest = _verify(dataset, folder, dataset)
+    else:
+        name, folder = render_once(plan.render)
+        try:
+            manifest = _verify(dataset, folder, name)
+        except ValueError as error:
+            raise ValueError(
+                f"{error} (rendered data: delete {folder}, then run this again)"
+            ) from None
     workspace.write_json(workspace.data_folder(dataset) / "manifest.json", manifest)
     print(_describe(manifest))
 
 
 def _download(mirror: str, dataset: str, folder: Path) -> None:
     """Get missing files from the user's mirror; resume interrupted downloads."""
-    for name in DATASETS[dataset].mirror_files:
-        target = folder / name
-        if target.exists() or target.with_suffix("").is_dir():
-            continue
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-        with Progress(
-            *columns,
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        ) as bar:
-            task = bar.add_task(name, total=None)
-            get_file(mirror, name, target, on_bytes=partial(_show, bar, task))
-        print(f"{target}: from {mirror}", flush=True)
+    if all(_is_present(folder / name) for name in DATASETS[dataset].mirror_files):
+        return  # nothing is written to a folder that may be read-only
+    with workspace.leased(folder, f"fetch {dataset}"):
+        for name in DATASETS[dataset].mirror_files:
+            if not _is_present(folder / name):
+                _download_file(mirror, name, folder / name)
+
+
+def _is_present(target: Path) -> bool:
+    """Whether a file, or the folder that it was extracted to, is in place."""
+    return target.exists() or target.with_suffix("").is_dir()
+
+
+def _download_file(mirror: str, name: str, target: Path) -> None:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(
+        *columns,
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as bar:
+        task = bar.add_task(name, total=None)
+        get_file(mirror, name, target, on_bytes=partial(_show, bar, task))
+    print(f"{target}: from {mirror}", flush=True)
 
 
 def _show(bar: Progress, task: TaskID, done: int, total: int | None) -> None:
     bar.update(task, completed=done, total=total)
 
 
-def _verify(dataset: str, folder: Path) -> dict[str, Any]:
-    """Return the manifest of the files in `folder`: the last one if none of them has changed."""
+def _verify(dataset: str, folder: Path, name: str) -> dict[str, Any]:
+    """Return the manifest of the files in `folder`, which has a `name` on any machine.
+
+    It is the last one if none of them has changed.
+    """
     official = DATASETS[dataset]
     parts = official.find_parts(folder)
     stamps = {str(file): _stamp(file) for file in [*official.info_files(folder), *parts]}
@@ -96,12 +107,12 @@ def _verify(dataset: str, folder: Path) -> dict[str, Any]:
             return dict(last["manifest"])
     except (OSError, ValueError, KeyError):
         pass  # the first time, or a damaged file
-    manifest = _manifest(dataset, folder, parts)
+    manifest = _manifest(dataset, folder, name, parts)
     workspace.write_json(cache, {"version": version, "stamps": stamps, "manifest": manifest})
     return manifest
 
 
-def _manifest(dataset: str, folder: Path, parts: list[Path]) -> dict[str, Any]:
+def _manifest(dataset: str, folder: Path, name: str, parts: list[Path]) -> dict[str, Any]:
     official = DATASETS[dataset]
     members = [list_members(part, official.image_suffix) for part in parts]
     listing = official.read_listing(folder, members)
@@ -117,7 +128,7 @@ def _manifest(dataset: str, folder: Path, parts: list[Path]) -> dict[str, Any]:
     return {
         "dataset": dataset,
         # Relative to the raw data folder: the manifest is the same on any machine.
-        "folder": folder.relative_to(workspace.raw_folder()).as_posix(),
+        "folder": name,
         "archives": archives,
         "info": {file.name: hash_file(file) for file in official.info_files(folder)},
         "counts": counts,

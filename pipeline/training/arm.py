@@ -160,7 +160,7 @@ class ArmTraining:
         plan = self._runs[0].plan
         name = f"train-{plan.dataset}-{plan.arm}"
         with (
-            workspace.locked(workspace.lock_folder(), name, wait=False),
+            workspace.locked(workspace.lock_folder(), name),
             self._mlflow.arm() as arm_run,
         ):
             yield

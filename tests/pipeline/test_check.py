@@ -78,7 +78,7 @@ def test_a_stray_file_changes_nothing_that_training_depends_on(
     data = workspace.data_folder("mars")
 
     def listed() -> dict[str, bytes]:
-        workspace.write_json(data / "manifest.json", fetch._verify("mars", root))
+        workspace.write_json(data / "manifest.json", fetch._verify("mars", root, "mars"))
         index.main("mars")
         return {
             name: (data / name).read_bytes()

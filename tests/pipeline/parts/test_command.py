@@ -86,7 +86,7 @@ def test_fetch_verifies_once_and_notices_a_change(
 
     zip_reader = archive.list_zip
     monkeypatch.setattr(archive, "list_zip", list_zip)
-    first = fetch._verify("mars", root)
+    first = fetch._verify("mars", root, "mars")
     assert sorted(listed) == ["bbox_test.zip", "bbox_train.zip"], "each once"
     assert first["complete"] is False and first["counts"]["queries"] == 4
     assert [part["images"] for part in first["archives"]] == [11, 16]
@@ -96,11 +96,11 @@ def test_fetch_verifies_once_and_notices_a_change(
 
     with monkeypatch.context() as patched:
         patched.setattr(fetch, "_manifest", unread)
-        assert fetch._verify("mars", root) == first
+        assert fetch._verify("mars", root, "mars") == first
     data = bytearray((root / "bbox_test.zip").read_bytes())
     data[int(np.argmax(np.frombuffer(data, np.uint8) == 0xDB))] ^= 1
     (root / "bbox_test.zip").write_bytes(data)
-    again = fetch._verify("mars", root)
+    again = fetch._verify("mars", root, "mars")
     changed = [
         a["name"] for a, b in zip(again["archives"], first["archives"], strict=True) if a != b
     ]
@@ -121,7 +121,7 @@ def test_fetch_takes_what_is_missing_from_the_mirror(
     assert (raw / "bbox_train.zip").stat() == stamp, "what is in place is left alone"
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("CMMANET_DATA", str(tmp_path / "raw"))
-    assert fetch._verify("mars", raw)["counts"]["train_frames"] == 11
+    assert fetch._verify("mars", raw, "mars")["counts"]["train_frames"] == 11
 
 
 def test_index_names_every_frame_that_is_missing(
@@ -139,7 +139,7 @@ def test_index_names_every_frame_that_is_missing(
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("CMMANET_DATA", str(tmp_path))
     data = workspace.data_folder("mars")
-    workspace.write_json(data / "manifest.json", fetch._verify("mars", root))
+    workspace.write_json(data / "manifest.json", fetch._verify("mars", root, "mars"))
     index.main("mars")
     named = (data / "missing.txt").read_text().split()
     assert named == [file.relative_to(root).as_posix() for file in lost]

@@ -157,6 +157,6 @@ def test_what_is_not_there_is_told(project: Path, draw_runs: Draw) -> None:
         FileNotFoundError, match="no trials; run the stage train mars multi_mam fir"
     ):
         cross.main("mars", "multi_mam", "ilids-vid")
-    with pytest.raises(FileNotFoundError, match="run the stage split prid2011 first"):
+    with pytest.raises(FileNotFoundError, match="run the stage index prid2011 first"):
         cross.main("mars", "multi_mam", "prid2011")
     assert not any((project / "cross").rglob("*.json"))
