@@ -133,15 +133,14 @@ def load_imagenet_weights(backbone: Backbone) -> None:
     """Load torchvision's own ImageNet weights (IMAGENET1K_V1), downloaded once per machine.
 
     Raises:
-        ConnectionError: if they cannot be downloaded.
-        ValueError: if the file in torch's cache is damaged.
+        ConnectionError: if they cannot be downloaded, or the file in torch's cache is damaged.
     """
     weights = torchvision.models.get_weight(_IMAGENET[backbone.name])
     # torch checks what it downloads, and not what it finds.
     cached = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
     digest = cached.stem.rpartition("-")[2]
     if cached.is_file() and not _sha256(cached.read_bytes()).startswith(digest):
-        raise ValueError(
+        raise ConnectionError(
             f"{cached}: damaged, since its sha256 does not begin with {digest}: delete it, and run "
             "this again to download it"
         )
