@@ -41,21 +41,25 @@ def read(workers: int, **options: Any) -> list[tuple[Tensor, Tensor | None]]:
     return list(load_batches(Images(**options), runtime(workers), batch_size=None))
 
 
-@pytest.mark.parametrize("room", [True, False])
-def test_batches_are_the_same_with_room_in_shared_memory_or_without(
-    room: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("missing", ["nothing", "room for batches", "room for queues"])
+def test_batches_are_the_same_whatever_room_shared_memory_has(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if not room:
+    def share(_: Tensor) -> None:
+        raise RuntimeError("unable to allocate shared memory(shm): No space left on device")
 
-        def share(_: Tensor) -> None:
-            raise RuntimeError("unable to allocate shared memory(shm): No space left on device")
+    def queue() -> None:
+        raise OSError(28, "No space left on device")
 
-        # Workers are forked: they inherit it.
+    # Workers are forked: they inherit it.
+    if missing == "room for batches":
         monkeypatch.setattr(Tensor, "share_memory_", share)
+    elif missing == "room for queues":
+        monkeypatch.setattr(loading.multiprocessing, "Queue", queue)
     for (one, _), (two, nothing) in zip(read(0), read(2), strict=True):
         assert torch.equal(one, two) and one.stride() == two.stride()
         assert nothing is None
-    assert capsys.readouterr().err.count("--shm-size") == (not room)
+    assert capsys.readouterr().err.count("--shm-size") == (missing != "nothing")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGBUS, signal.SIGSEGV])
@@ -74,9 +78,9 @@ def test_a_worker_that_hangs_ends_the_reading(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_workers_that_cannot_be_started_get_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+    def fork() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(torch.multiprocessing, "Queue", refuse)
-    with pytest.raises(OSError, match="cannot start 2 processes .* --shm-size"):
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(OSError, match=r"cannot start 2 processes that decode frames: .*unavail"):
         read(2)

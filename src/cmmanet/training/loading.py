@@ -26,15 +26,19 @@ _MEMORY = Path("/dev/shm")  # noqa: S108
 Batch = TypeVar("Batch")
 
 
-def load_batches(dataset: Dataset[Batch], runtime: Runtime, **options: Any) -> Iterator[Batch]:
+def load_batches(
+    dataset: Dataset[Batch], runtime: Runtime, *, prefetch: int = 2, **options: Any
+) -> Iterator[Batch]:
     """Yield the batches of a dataset in order, decoded by `runtime.workers` processes.
 
-    Batches come through shared memory; those that it has no room for come through a pipe, which
-    is slower, with a warning. Their bits and memory formats are the same.
+    Batches come through shared memory; those that it has no room for come through a pipe, and
+    without room for the pipes this process decodes: slower, with a warning. Their bits and memory
+    formats are the same.
 
     Args:
         dataset: what a DataLoader reads.
         runtime: its workers, and the device that decides whether memory is pinned.
+        prefetch: batches that each worker is ahead.
         options: of the DataLoader.
 
     Raises:
@@ -42,23 +46,22 @@ def load_batches(dataset: Dataset[Batch], runtime: Runtime, **options: Any) -> I
         RuntimeError: if a worker dies.
     """
     others = set(multiprocessing.active_children())
+    workers = runtime.workers if _has_room(runtime.workers) else 0
     loader = DataLoader(
         dataset,
         collate_fn=_share,
-        num_workers=runtime.workers,
+        num_workers=workers,
+        prefetch_factor=prefetch if workers else None,
         pin_memory=runtime.device.type == "cuda",
-        timeout=PATIENCE if runtime.workers else 0,
+        timeout=PATIENCE if workers else 0,
         generator=torch.Generator(),  # else it draws from the global one
         **options,
     )
     try:
         batches = iter(loader)
     except OSError as error:
-        raise OSError(
-            f"cannot start {runtime.workers} processes that decode frames ({error}): give "
-            f"{_MEMORY} more room (docker: --shm-size=1g), or raise the limit of processes"
-        ) from error
-    warned, waits = False, 0
+        raise OSError(f"cannot start {workers} processes that decode frames: {error}") from error
+    warned, waits = workers < runtime.workers, 0
     while waits < WAITS:
         try:
             batch = next(batches)
@@ -86,6 +89,17 @@ def load_batches(dataset: Dataset[Batch], runtime: Runtime, **options: Any) -> I
         f"no frames for {PATIENCE * WAITS} s from the processes that decode them: the disk or the "
         "network that holds them hangs; run the same command again when it answers"
     )
+
+
+def _has_room(workers: int) -> bool:
+    """Return whether shared memory has room for the locks of the workers' queues."""
+    try:
+        for queue in [multiprocessing.Queue() for _ in range(workers and workers + 1)]:
+            queue.close()
+    except OSError:
+        _warn()
+        return False
+    return True
 
 
 def _share(batch: Any) -> Any:

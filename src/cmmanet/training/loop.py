@@ -97,9 +97,7 @@ def train(
     epochs: dict[int, Epoch] = {}
     requests = _requests(plan, dataset, seed, state.iteration, epochs)
     shared = _Shared(dataset, processes.share(plan.batch.identities * plan.batch.clips))
-    loader = load_batches(
-        shared, runtime, batch_sampler=requests, prefetch_factor=4 if workers else None
-    )
+    loader = load_batches(shared, runtime, prefetch=4, batch_sampler=requests)
     with deterministic(device) as nondeterministic:
         for done, batch in enumerate(loader, start=state.iteration + 1):
             rate = learning_rate(plan.optimiser, plan.schedule, done - 1)
