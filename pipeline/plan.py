@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ _STUDIES = (Path("cross"), Path("readings/rankings"), Path("readings/results"))
 
 def main() -> None:
     """Validate params.yaml and write plan/: everything that each later stage depends on."""
+    _refuse_shallow_clone()
     params = load_params(workspace.PARAMS)
     files = plans(params)
     shutil.rmtree(workspace.plan_file(""), ignore_errors=True)
@@ -26,6 +28,20 @@ def main() -> None:
     for stage, module in stage_modules().items():
         workspace.write_json(workspace.plan_file(f"code/{stage}.json"), code_of(module))
     print(f"{len(params.arms)} arms on {', '.join(params.datasets)}; headline: {params.headline}")
+
+
+def _refuse_shallow_clone() -> None:
+    """Refuse to compute an experiment that DVC would lose without a word.
+
+    An experiment in a temporary copy of a shallow clone does not arrive in the clone.
+    """
+    root = workspace.root()
+    temporary = "DVC_EXP_NAME" in os.environ and Path.cwd().resolve() != root
+    if temporary and (root / ".git" / "shallow").is_file():
+        raise ValueError(
+            f"{root} is a shallow clone, in which DVC loses experiments of --temp and "
+            "--queue: run `git fetch --unshallow` there first"
+        )
 
 
 if __name__ == "__main__":

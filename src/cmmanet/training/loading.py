@@ -94,7 +94,8 @@ def load_batches(
 def _has_room(workers: int) -> bool:
     """Return whether shared memory has room for the locks of the workers' queues."""
     try:
-        for queue in [multiprocessing.Queue() for _ in range(workers and workers + 1)]:
+        queues: list[Any] = [multiprocessing.Queue() for _ in range(workers and workers + 1)]
+        for queue in queues:
             queue.close()
     except OSError:
         _warn()
