@@ -50,12 +50,14 @@ def test_attention_collapsed_or_still_uniform() -> None:
 
 @pytest.mark.parametrize("loss", [4.7, 3.6e12])
 def test_an_identity_loss_no_better_than_guessing(loss: float) -> None:
-    worse = {**HEALTHY, "loss_identity": loss}
+    worse = {**HEALTHY, "iterations": 101, "loss_identity": loss}
     signs = diagnose(PLAN, worse)
-    assert list(signs) == ["diverged"] and "at iteration 100 of 200" in signs["diverged"]
-    assert diagnose(PLAN, {**worse, "iterations": 99}) == {}, "it begins above"
-    assert diagnose(PLAN, {**HEALTHY, "loss_identity": 4.6}) == {}, "ln(100) is 4.605"
-    unused = {**HEALTHY, "epoch": 3}
+    assert list(signs) == ["diverged"] and "at iteration 101 of 200" in signs["diverged"]
+    assert diagnose(PLAN, {**worse, "iterations": 100}) == {}, "it begins above"
+    assert diagnose(PLAN, {**worse, "loss_identity": 4.6}) == {}, "ln(100) is 4.605"
+    warm = plan_of(schedule__iterations=200, schedule__milestones=[150], schedule__warmup=101)
+    assert diagnose(warm, worse) == {}, "while rates are low"
+    unused = {**worse, "epoch": 3}
     del unused["loss_identity"]
     assert diagnose(plan_of(losses__identity=0.0, schedule__iterations=200), unused) == {}
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 COLLAPSED = 0.02
 UNIFORM = 0.98
 
-# Share of the iterations, after the warm-up, after which uniform attention is reported, and an
-# identity loss that is no better than guessing.
+# Share of the iterations from which on uniform attention is reported, counted from the end of the
+# warm-up, and after which an identity loss is that is no better than guessing.
 _SETTLED = 0.5
 
 # How close the loss is to the margin, and the distances are to each other, when nothing is
@@ -43,7 +43,8 @@ def diagnose(plan: ArmPlan, epoch: Mapping[str, float], identities: int) -> dict
     settled = epoch["iterations"] >= schedule.warmup + _SETTLED * schedule.iterations
     # Equal probabilities give this loss with smoothed labels too.
     guessing = math.log(identities)
-    if losses.identity and settled and epoch["loss_identity"] > guessing:
+    late = epoch["iterations"] > max(schedule.warmup, _SETTLED * schedule.iterations)
+    if losses.identity and late and epoch["loss_identity"] > guessing:
         signs["diverged"] = (
             f"the identity loss was {epoch['loss_identity']:.4g} at iteration "
             f"{epoch['iterations']:.0f} of {schedule.iterations}, above the {guessing:.3g} of "
