@@ -59,10 +59,15 @@ def _download(mirror: str, dataset: str, folder: Path) -> None:
     """Get missing files from the user's mirror; resume interrupted downloads."""
     if all(_is_present(folder / name) for name in DATASETS[dataset].mirror_files):
         return  # nothing is written to a folder that may be read-only
-    with workspace.leased(folder, f"fetch {dataset}"):
-        for name in DATASETS[dataset].mirror_files:
-            if not _is_present(folder / name):
-                _download_file(mirror, name, folder / name)
+    try:
+        with workspace.leased(folder, f"fetch {dataset}"):
+            for name in DATASETS[dataset].mirror_files:
+                if not _is_present(folder / name):
+                    _download_file(mirror, name, folder / name)
+    except OSError as error:
+        if error.errno not in workspace.NOT_WRITABLE:
+            raise
+        print(f"{folder} cannot be written: nothing is downloaded", flush=True)
 
 
 def _is_present(target: Path) -> bool:

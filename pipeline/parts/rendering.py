@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 from pathlib import Path
@@ -13,8 +12,6 @@ from rich.progress import Progress
 from cmmanet.datasets.rendered import synthetic
 from cmmanet.params import Render
 from pipeline.parts import workspace
-
-_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def render_once(render: Render) -> tuple[str, Path]:
@@ -30,7 +27,7 @@ def render_once(render: Render) -> tuple[str, Path]:
             _render(folder, render)
         except OSError as error:
             own = workspace.own_raw_folder() / name
-            if error.errno not in _NOT_WRITABLE or folder == own:
+            if error.errno not in workspace.NOT_WRITABLE or folder == own:
                 raise
             print(f"{workspace.raw_folder()} cannot be written: rendering to {own}", flush=True)
             _render(own, render)

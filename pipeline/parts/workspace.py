@@ -7,6 +7,7 @@ the original repository then.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -29,6 +30,9 @@ _RAW = "data/raw"
 REPORTS = Path("reports")
 # Files of a run folder.
 WEIGHTS, HISTORY = "weights.safetensors", "history.csv"
+
+# Errors of a folder that this process may not write to.
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 # Seconds without a heartbeat after which another machine may take over what a lease protects. All
 # machines that share a folder must have the same.

@@ -124,6 +124,25 @@ def test_fetch_takes_what_is_missing_from_the_mirror(
     assert fetch._verify("mars", raw, "mars")["counts"]["train_frames"] == 11
 
 
+def test_fetch_says_what_a_folder_that_cannot_be_written_lacks(
+    write_mars: Callable[..., Path], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline import fetch
+    from pipeline.parts import workspace
+
+    def lease(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(workspace, "lease", lease)
+    monkeypatch.setenv("CMMANET_MIRROR", str(write_mars(folder="mirror/mars").parent))
+    fetch.main("mars")  # complete: no lock is needed
+    archive = workspace.raw_folder() / "mars" / "bbox_test.zip"
+    archive.unlink()
+    with pytest.raises(ValueError, match=r"missing bbox_test\.zip"):
+        fetch.main("mars")
+    assert not archive.exists()
+
+
 def test_index_names_every_frame_that_is_missing(
     write_mars: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
