@@ -27,7 +27,7 @@ def main(dataset: DatasetName) -> None:
     """
     data = workspace.data_folder(dataset)
     frames = workspace.read_json(data / "frames.json", f"index {dataset}")
-    raw = workspace.raw_folder() / frames["folder"]
+    raw = workspace.raw_data(frames["folder"])
     store = open_store(data, [raw / name for name in frames["archives"]])
     damaged = []
     with counting(f"{dataset}: checking, frames", len(store)) as progress:

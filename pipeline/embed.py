@@ -20,7 +20,7 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
     """
     folder = workspace.embedding_folder(dataset, arm)
     with (
-        workspace.locked(workspace.lock_folder(), f"embed-{dataset}-{arm}", wait=False),
+        workspace.locked(workspace.lock_folder(), f"embed-{dataset}-{arm}"),
         workspace.whole_folder(folder) as partial,
     ):
         _embed_arm(dataset, arm, partial)

@@ -49,7 +49,7 @@ def main(dataset: DatasetName, arm: ArmName) -> None:
             scores = score_split(stored.features, stored.rows, tracklets, split, reranking)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        warnings = run_warnings(run_folder, record["config"])
+        warnings = run_warnings(run_folder, record)
         runs.append(TestedRun(record, stored.environment, number, summaries(scores), warnings))
         queries.append(each_query(trial, split, tracklets, scores))
     result = arm_result(

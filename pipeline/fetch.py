@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 from rich.console import Console
@@ -24,6 +25,7 @@ from rich.progress import (
 from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.datasets.mirror import get_file
 from cmmanet.frames.archive import digest_part, hash_file, list_members
+from cmmanet.frames.members import is_data
 from cmmanet.messages import hide_passwords
 from cmmanet.params import DataPlan
 from pipeline.parts import workspace
@@ -39,52 +41,68 @@ def main(dataset: DatasetName) -> None:
     time and inode as before is not read again.
     """
     plan = workspace.read_plan(DataPlan, f"{dataset}/data.json")
-    folder = workspace.raw_folder() / dataset
-    # The raw data are shared by every copy of the repository.
-    with workspace.locked(workspace.root() / ".locks", f"fetch-{dataset}", wait=True):
-        if plan.render is None:
-            if mirror := os.environ.get("CMMANET_MIRROR"):
-                _download(f"{mirror.rstrip('/')}/{dataset}", dataset, folder)
-            manifest = _verify(dataset, folder)
-        else:
-            folder = render_once(folder, plan.render)
-            try:
-                manifest = _verify(dataset, folder)
-            except ValueError as error:
-                raise ValueError(
-                    f"{error} (rendered data: delete {folder}, then run this again)"
-                ) from None
+    if plan.render is None:
+        folder = workspace.raw_folder() / dataset
+        if mirror := os.environ.get("CMMANET_MIRROR"):
+            _download(f"{mirror.rstrip('/')}/{dataset}", dataset, folder)
+        manifest = _verify(dataset, folder, dataset)
+    else:
+        name, folder = render_once(plan.render)
+        try:
+            manifest = _verify(dataset, folder, name)
+        except ValueError as error:
+            raise ValueError(
+                f"{error} (rendered data: delete {folder}, then run this again)"
+            ) from None
     workspace.write_json(workspace.data_folder(dataset) / "manifest.json", manifest)
     print(_describe(manifest))
 
 
 def _download(mirror: str, dataset: str, folder: Path) -> None:
     """Get missing files from the user's mirror; resume interrupted downloads."""
-    for name in DATASETS[dataset].mirror_files:
-        target = folder / name
-        if target.exists() or target.with_suffix("").is_dir():
-            continue
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-        with Progress(
-            *columns,
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        ) as bar:
-            task = bar.add_task(name, total=None)
-            get_file(mirror, name, target, on_bytes=partial(_show, bar, task))
-        print(f"{target}: from {hide_passwords(mirror)}", flush=True)
+    if all(_is_present(folder / name) for name in DATASETS[dataset].mirror_files):
+        return  # nothing is written to a folder that may be read-only
+    try:
+        with workspace.leased(folder, f"fetch {dataset}"):
+            for name in DATASETS[dataset].mirror_files:
+                if not _is_present(folder / name):
+                    _download_file(mirror, name, folder / name)
+    except OSError as error:
+        if error.errno not in workspace.NOT_WRITABLE:
+            raise
+        print(f"{folder} cannot be written: nothing is downloaded", flush=True)
+
+
+def _is_present(target: Path) -> bool:
+    """Whether a file, or the folder that it was extracted to, is in place."""
+    return target.exists() or target.with_suffix("").is_dir()
+
+
+def _download_file(mirror: str, name: str, target: Path) -> None:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(
+        *columns,
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as bar:
+        task = bar.add_task(name, total=None)
+        get_file(mirror, name, target, on_bytes=partial(_show, bar, task))
+    print(f"{target}: from {hide_passwords(mirror)}", flush=True)
 
 
 def _show(bar: Progress, task: TaskID, done: int, total: int | None) -> None:
     bar.update(task, completed=done, total=total)
 
 
-def _verify(dataset: str, folder: Path) -> dict[str, Any]:
-    """Return the manifest of the files in `folder`: the last one if none of them has changed."""
+def _verify(dataset: str, folder: Path, name: str) -> dict[str, Any]:
+    """Return the manifest of the files in `folder`, which has a `name` on any machine.
+
+    It is the last one if none of them has changed.
+    """
     official = DATASETS[dataset]
     parts = official.find_parts(folder)
     stamps = {str(file): _stamp(file) for file in [*official.info_files(folder), *parts]}
@@ -97,12 +115,12 @@ def _verify(dataset: str, folder: Path) -> dict[str, Any]:
             return dict(last["manifest"])
     except (OSError, ValueError, KeyError):
         pass  # the first time, or a damaged file
-    manifest = _manifest(dataset, folder, parts)
+    manifest = _manifest(dataset, folder, name, parts)
     workspace.write_json(cache, {"version": version, "stamps": stamps, "manifest": manifest})
     return manifest
 
 
-def _manifest(dataset: str, folder: Path, parts: list[Path]) -> dict[str, Any]:
+def _manifest(dataset: str, folder: Path, name: str, parts: list[Path]) -> dict[str, Any]:
     official = DATASETS[dataset]
     members = [list_members(part, official.image_suffix) for part in parts]
     listing = official.read_listing(folder, members)
@@ -118,7 +136,7 @@ def _manifest(dataset: str, folder: Path, parts: list[Path]) -> dict[str, Any]:
     return {
         "dataset": dataset,
         # Relative to the raw data folder: the manifest is the same on any machine.
-        "folder": folder.relative_to(workspace.raw_folder()).as_posix(),
+        "folder": name,
         "archives": archives,
         "info": {file.name: hash_file(file) for file in official.info_files(folder)},
         "counts": counts,
@@ -150,12 +168,17 @@ def _md5() -> hashlib._Hash:
 
 
 def _stamp(file: Path) -> list[int]:
-    """Return size, time and inode of a file, or a hash of those of all files in a folder."""
-    if file.is_dir():
-        stats = [path.stat() for path in sorted(file.rglob("*"))]
-        content = json.dumps([[stat.st_size, stat.st_mtime_ns, stat.st_ino] for stat in stats])
-        return [int(hashlib.sha256(content.encode()).hexdigest()[:15], 16)]
-    stat = file.stat()
+    """Return size, time and inode of a file, or a hash of those of all data files in a folder."""
+    if not file.is_dir():
+        return _identity(file.stat())
+    named = ((path, path.relative_to(file).as_posix()) for path in sorted(file.rglob("*")))
+    # Links may lead nowhere; listing refuses them.
+    found = [(name, path.lstat()) for path, name in named if is_data(name)]
+    content = [[name, *_identity(stat)] for name, stat in found if not S_ISDIR(stat.st_mode)]
+    return [int(hashlib.sha256(json.dumps(content).encode()).hexdigest()[:15], 16)]
+
+
+def _identity(stat: os.stat_result) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
 
 

@@ -19,7 +19,7 @@ def main(dataset: DatasetName) -> None:
     """
     data = workspace.data_folder(dataset)
     manifest = workspace.read_json(data / "manifest.json", f"fetch {dataset}")
-    folder = workspace.raw_folder() / manifest["folder"]
+    folder = workspace.raw_data(manifest["folder"])
     official = DATASETS[dataset]
     parts = [folder / archive["name"] for archive in manifest["archives"]]
     members = [list_members(part, official.image_suffix) for part in parts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ _STUDIES = (Path("cross"), Path("readings/rankings"), Path("readings/results"))
 
 def main() -> None:
     """Validate params.yaml and write plan/: everything that each later stage depends on."""
+    _refuse_shallow_clone()
     params = load_params(workspace.PARAMS)
     files = plans(params)
     shutil.rmtree(workspace.plan_file(""), ignore_errors=True)
@@ -41,6 +43,20 @@ def _duration(params: Params, runs: int) -> str:
     # README, "What it costs": 18 runs of 60 iterations in 10.6 minutes.
     seconds = runs * (16 + 0.31 * params.recipes["demo"].schedule.iterations)
     return f"; about {math.ceil(seconds / 60)} minutes on two CPU cores from nothing"
+
+
+def _refuse_shallow_clone() -> None:
+    """Refuse to compute an experiment that DVC would lose without a word.
+
+    An experiment in a temporary copy of a shallow clone does not arrive in the clone.
+    """
+    root = workspace.root()
+    temporary = "DVC_EXP_NAME" in os.environ and Path.cwd().resolve() != root
+    if temporary and (root / ".git" / "shallow").is_file():
+        raise ValueError(
+            f"{root} is a shallow clone, in which DVC loses experiments of --temp and "
+            "--queue: run `git fetch --unshallow` there first"
+        )
 
 
 if __name__ == "__main__":

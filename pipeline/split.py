@@ -25,10 +25,11 @@ def main(dataset: DatasetName) -> None:
     plan = workspace.read_plan(SplitPlan, f"{dataset}/split.json")
     data = workspace.data_folder(dataset)
     manifest = workspace.read_json(data / "manifest.json", f"fetch {dataset}")
+    raw = workspace.raw_data(manifest["folder"])
     tracklets = load_tracklets(data)
     trials = DATASETS[dataset].trials(
         tracklets,
-        workspace.raw_folder() / manifest["folder"],
+        raw,
         count=plan.trials,
         test_half=plan.test_half,
     )
@@ -37,7 +38,7 @@ def main(dataset: DatasetName) -> None:
         raise ValueError(
             f"{dataset}: no query of split {matched.index(0)} has its identity in another camera "
             "of the gallery: nothing could be evaluated; check the files in "
-            f"{workspace.raw_folder() / manifest['folder']}"
+            f"{raw}"
         )
     workspace.write_json(data / "trials.json", trials)
     frames = workspace.read_json(data / "frames.json", f"index {dataset}")

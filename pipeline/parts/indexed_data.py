@@ -31,7 +31,7 @@ class Dataset:
     @property
     def raw(self) -> Path:
         """Folder of the archives."""
-        return workspace.raw_folder() / str(self.frames["folder"])
+        return workspace.raw_data(self.frames["folder"])
 
     def open_frames(self) -> FrameStore:
         """Return a reader of the frames; it opens each archive on first use."""

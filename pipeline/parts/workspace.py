@@ -7,26 +7,36 @@ the original repository then.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
+from filelock import FileLock, LeaseCompromise, SoftFileLease, Timeout
 from pydantic import BaseModel, ValidationError
 
 from cmmanet.params import READING
 
 PARAMS = Path("params.yaml")
+_RAW = "data/raw"
 REPORTS = Path("reports")
 # Files of a run folder.
 WEIGHTS, HISTORY = "weights.safetensors", "history.csv"
+
+# Errors of a folder that this process may not write to.
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+# Seconds without a heartbeat after which another machine may take over what a lease protects. All
+# machines that share a folder must have the same.
+LEASE = 120.0
 
 Plan = TypeVar("Plan", bound=BaseModel)
 Record = TypeVar("Record", bound=BaseModel)
@@ -39,7 +49,18 @@ def root() -> Path:
 
 def raw_folder() -> Path:
     """Where the user puts archives: $CMMANET_DATA, by default data/raw."""
-    return root() / os.environ.get("CMMANET_DATA", "data/raw")
+    return root() / os.environ.get("CMMANET_DATA", _RAW)
+
+
+def own_raw_folder() -> Path:
+    """Where rendered data go if `raw_folder` cannot be written."""
+    return root() / _RAW
+
+
+def raw_data(name: str) -> Path:
+    """Return a folder of raw data, by its name in a manifest; it may be missing."""
+    own, shared = own_raw_folder() / name, raw_folder() / name
+    return own if own.is_dir() and not shared.is_dir() else shared
 
 
 def run_store() -> Path:
@@ -209,7 +230,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
+        with suppress(OSError):  # not every file system has modes
+            Path(name).chmod(0o644)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -261,11 +283,13 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, obj
 
 
 @contextmanager
-def locked(folder: Path, name: str, *, wait: bool) -> Iterator[None]:
-    """Keep other processes out of what `name` stands for; the lock ends with its process.
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """Keep other processes of this machine out of what `name` stands for.
+
+    The lock ends with its process.
 
     Raises:
-        BlockingIOError: if another process holds it and `wait` is false.
+        BlockingIOError: if another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     holder = folder / f"{name}.pid"
@@ -274,16 +298,55 @@ def locked(folder: Path, name: str, *, wait: bool) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         other = (holder.read_text() if holder.is_file() else "") or "unknown"
-        if not wait:
-            raise BlockingIOError(
-                f"{name} is being done by another process, {other}: end that one, or let it "
-                "finish, then run this again"
-            ) from None
-        print(f"{name} is being done by another process, {other}: waiting for it", flush=True)
-        lock.acquire()
+        raise BlockingIOError(
+            f"{name} is being done by another process, {other}: end that one, or let it "
+            "finish, then run this again"
+        ) from None
     try:
         holder.write_text(str(os.getpid()))
         yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def leased(folder: Path, work: str) -> Iterator[None]:
+    """Keep the processes of all machines that share `folder` from writing to it; wait for them.
+
+    A process that died is not waited for, one of another machine no longer than `LEASE`.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    held = lease(folder / ".lock")
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        print(f"{work} is being done by {lease_owner(held)}: waiting for it", flush=True)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def lease(path: Path) -> SoftFileLease:
+    """Return a lease, not yet acquired; this process ends if another takes it over."""
+    return SoftFileLease(
+        path, lease_duration=LEASE, on_compromise=_end, thread_local=False, poll_interval=1
+    )
+
+
+def lease_owner(lease: SoftFileLease) -> str:
+    """Name the process that has a lease."""
+    owner = lease.owner
+    return f"process {owner.pid} on {owner.hostname}" if owner else "another process"
+
+
+def _end(compromise: LeaseCompromise) -> None:
+    """End this process if another has taken over its work, after a pause of this one."""
+    if compromise.reason == "owner-changed":
+        print("another process has taken over this work", flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)

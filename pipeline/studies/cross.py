@@ -27,7 +27,7 @@ def main(source: DatasetName, arm: ArmName, target: DatasetName) -> None:
     tested again.
     """
     name = f"cross-{source}-{target}-{arm}"
-    with workspace.locked(workspace.lock_folder(), name, wait=False):
+    with workspace.locked(workspace.lock_folder(), name):
         finished = workspace.unfinished_folder(name)
         result = _crossed(source, arm, target, finished)
         workspace.write_json(

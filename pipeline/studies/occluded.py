@@ -27,9 +27,7 @@ def main(level: Level) -> None:
     actual share is measured in the label maps and written to index.json.
     """
     plan = workspace.read_plan(OcclusionPlan, "occlusion.json")
-    # The raw data are shared by every copy of the repository.
-    with workspace.locked(workspace.root() / ".locks", "fetch-synthetic", wait=True):
-        raw = render_once(workspace.raw_folder() / "synthetic", occluded_render(plan, level))
+    name, raw = render_once(occluded_render(plan, level))
     synthetic, data = DATASETS["synthetic"], workspace.occluded_folder(level)
     try:
         parts = synthetic.find_parts(raw)
@@ -44,7 +42,7 @@ def main(level: Level) -> None:
     trials = synthetic.trials(load_tracklets(data), raw, count=1, test_half=None)
     workspace.write_json(data / "trials.json", trials)
     frames = {
-        "folder": raw.relative_to(workspace.raw_folder()).as_posix(),
+        "folder": name,
         # With their hashes: other pixels of the same sizes must be embedded again.
         "archives": {
             part.name: digest_part(part, own, listing.member).sha256

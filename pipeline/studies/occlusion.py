@@ -19,7 +19,7 @@ def main(level: Level, arm: ArmName) -> None:
 
     Writes occlusion/results/LEVEL/ARM.json, and each query into occlusion/rankings/.
     """
-    with workspace.locked(workspace.lock_folder(), f"occlusion-{level}-{arm}", wait=False):
+    with workspace.locked(workspace.lock_folder(), f"occlusion-{level}-{arm}"):
         result, queries = _tested(level, arm)
         workspace.write_table(workspace.occlusion_ranking_file(level, arm), queries)
         workspace.write_json(

@@ -160,7 +160,7 @@ class ArmTraining:
         plan = self._runs[0].plan
         name = f"train-{plan.dataset}-{plan.arm}"
         with (
-            workspace.locked(workspace.lock_folder(), name, wait=False),
+            workspace.locked(workspace.lock_folder(), name),
             self._mlflow.arm() as arm_run,
         ):
             yield
@@ -176,7 +176,7 @@ class ArmTraining:
                     folder = partial / workspace.trial_name(run.number)
                     folder.mkdir()
                     for name in stored.files:
-                        shutil.copy(stored.folder / name, folder / name)
+                        shutil.copyfile(stored.folder / name, folder / name)
                     names = {
                         "dataset": plan.dataset,
                         "arm": plan.arm,

@@ -111,6 +111,7 @@ def listen(
         log: called with the means of each epoch, also those before an interruption.
     """
     shown: set[str] = set()
+    identities = len(set(run.data.tracklets.pid[run.rows].tolist()))
 
     def began(iteration: int, history: list[dict[str, float]]) -> None:
         watch.begin(iteration)
@@ -119,12 +120,12 @@ def listen(
             total = run.plan.schedule.iterations
             watch.say(f"{run.title} goes on after iteration {iteration} of {total}{moved}")
         for past in history:
-            shown.update(diagnose(run.plan, past))
+            shown.update(diagnose(run.plan, past, identities))
             log(past)
 
     def epoch(means: dict[str, float]) -> None:
         log(means)
-        for sign, text in diagnose(run.plan, means).items():
+        for sign, text in diagnose(run.plan, means, identities).items():
             if sign not in shown:
                 shown.add(sign)
                 watch.say(f"warning: {run.title}, iteration {means['iterations']:.0f}: {text}")

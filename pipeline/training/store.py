@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,16 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import LeaseCompromise, SoftFileLease, Timeout
+from filelock import Timeout
 
 from cmmanet.frames.archive import hash_file
 from cmmanet.training.checkpoint import sync
 from pipeline.parts import workspace
 from pipeline.training.request import differences, key_of, listed
-
-# Seconds without a heartbeat after which another machine may take over a run. All machines that
-# share a store must have the same.
-LEASE = 120.0
 
 # Seconds that no run takes to be written.
 _WRITING = 3600
@@ -195,18 +190,15 @@ class RunStore:
     def _lease(self, key: str, label: str, *, wait: bool) -> Iterator[bool]:
         path = self.root / "leases" / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        lease = SoftFileLease(
-            path, lease_duration=LEASE, on_compromise=_end, thread_local=False, poll_interval=1
-        )
+        lease = workspace.lease(path)
         try:
             lease.acquire(timeout=0)
         except Timeout:
             if not wait:
                 yield False
                 return
-            owner = lease.owner
-            who = f"process {owner.pid} on {owner.hostname}" if owner else "another process"
-            print(f"{label} is being trained by {who}: waiting for it", flush=True)
+            owner = workspace.lease_owner(lease)
+            print(f"{label} is being trained by {owner}: waiting for it", flush=True)
             lease.acquire()
         try:
             yield True
@@ -232,10 +224,3 @@ class RunStore:
 
 def _is_whole(path: Path, digest: str) -> bool:
     return path.is_file() and hash_file(path) == digest
-
-
-def _end(compromise: LeaseCompromise) -> None:
-    """End this process if another has taken over its run, after a pause of this one."""
-    if compromise.reason == "owner-changed":
-        print("another process has taken over this run", flush=True)
-        os.kill(os.getpid(), signal.SIGTERM)

@@ -139,6 +139,19 @@ def test_part_longer_than_the_file_starts_again(server: Server, tmp_path: Path) 
     assert (tmp_path / "file.zip").read_bytes() == CONTENT
 
 
+def test_what_two_processes_wrote_is_not_put_in_place(server: Server, tmp_path: Path) -> None:
+    def interfere(_: int, __: int | None) -> None:
+        with (tmp_path / "file.zip.part").open("ab") as part:
+            part.write(b"another process")
+
+    mirror = f"http://127.0.0.1:{server.server_port}/mirror"
+    with pytest.raises(MirrorError, match=r"another process wrote to .*run the same command"):
+        get_file(mirror, "a b/file.zip", tmp_path / "file.zip", on_bytes=interfere)
+    assert not list(tmp_path.glob("file.zip*[!n]"))
+    get(server, tmp_path / "file.zip")
+    assert (tmp_path / "file.zip").read_bytes() == CONTENT
+
+
 def test_another_range_than_asked_is_refused(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file.zip.part").write_bytes(CONTENT[:1000])
     (tmp_path / "file.zip.part.version").write_text('"one"')

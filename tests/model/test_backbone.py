@@ -305,6 +305,25 @@ def test_imagenet_weights_are_the_first_version(resnet18, monkeypatch):
     assert torch.equal(backbone.stages[0].conv1.weight, resnet18.conv1.weight)
 
 
+@pytest.mark.parametrize("content", [b"", b"<html>sign in</html>", bytes(100_000)])
+def test_damaged_file_in_torchs_cache_is_named(content, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(ConnectionError) as refusal:
+        load_imagenet_weights(build_backbone("resnet18", last_stride=2))
+    assert str(path) in str(refusal.value) and "delete it" in str(refusal.value)
+
+
+def test_nobody_is_told_to_load_what_may_run_code(tmp_path):
+    path = tmp_path / "objects.pth"
+    torch.save({"weights": Path("/")}, path)
+    with pytest.raises(ValueError, match="other objects than tensors") as refusal:
+        load_weights_file(build_backbone("resnet18", last_stride=2), path, sha256=sha256(path))
+    assert "weights_only" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_failed_download_says_what_to_do(name, monkeypatch):
     def get_state_dict(weights, **kwargs):

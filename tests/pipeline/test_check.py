@@ -78,7 +78,7 @@ def test_a_stray_file_changes_nothing_that_training_depends_on(
     data = workspace.data_folder("mars")
 
     def listed() -> dict[str, bytes]:
-        workspace.write_json(data / "manifest.json", fetch._verify("mars", root))
+        workspace.write_json(data / "manifest.json", fetch._verify("mars", root, "mars"))
         index.main("mars")
         return {
             name: (data / name).read_bytes()
@@ -86,6 +86,10 @@ def test_a_stray_file_changes_nothing_that_training_depends_on(
         }
 
     before = listed()
+    with monkeypatch.context() as patched:
+        (root / "bbox_test/0004/.DS_Store").write_bytes(b"hidden")
+        patched.setattr(fetch, "_manifest", None)  # nothing is read again
+        assert listed() == before
     (root / "bbox_test/0004/thumbnail.jpg").write_bytes(b"not listed")
     (root / "bbox_train/0001/another.jpg").write_bytes(b"not listed")
     assert listed() == before

@@ -52,9 +52,10 @@ def test_result_and_report_tell_what_training_warned_of(clone: Clone) -> None:
                     {name: float(value) for name, value in row.items()}
                     for row in csv.DictReader(file)
                 ]
+            identities = json.loads((folder / "run.json").read_bytes())["identities"]
             signs: dict[str, str] = {}
             for epoch in epochs:
-                signs = diagnose(plan, epoch) | signs  # the first time counts
+                signs = diagnose(plan, epoch, identities) | signs  # the first time counts
             assert trial["warnings"] == signs
             every = signs | every
     assert all(sentence in section for sentence in every.values())

@@ -1,8 +1,10 @@
 import errno
+import os
 import resource
 import signal
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -134,6 +136,32 @@ def test_a_disk_that_takes_no_more_leaves_the_older_ones(tmp_path: Path) -> None
     with pytest.raises(OSError), small_disk():
         save_checkpoint(tmp_path, third)
     assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("folders", "number", "passes"),
+    [
+        (True, errno.EINVAL, True),
+        (True, errno.ENOTSUP, True),
+        (True, errno.EBADF, True),
+        (True, errno.EACCES, True),
+        (True, errno.EIO, False),
+        (False, errno.EINVAL, False),
+        (False, errno.EIO, False),
+    ],
+)
+def test_a_file_system_that_cannot_synchronise_folders(
+    folders: bool, number: int, passes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == folders:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with nullcontext() if passes else pytest.raises(OSError, match=os.strerror(number)):
+        for iteration in range(4):
+            save_checkpoint(tmp_path, checkpoint(iteration))
+    assert len(files(tmp_path)) == (2 if passes else int(folders))
 
 
 def test_interrupted_writing_leaves_the_older_ones(tmp_path: Path) -> None:

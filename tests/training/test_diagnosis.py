@@ -1,9 +1,10 @@
 import math
+from functools import partial
 
 import pytest
 from training.small import plan_of
 
-from cmmanet.training.diagnosis import diagnose
+from cmmanet.training import diagnosis
 
 HEALTHY = {
     "epoch": 0,
@@ -18,6 +19,7 @@ HEALTHY = {
     "attention4_entropy": 0.5,
 }
 PLAN = plan_of(schedule__iterations=200)
+diagnose = partial(diagnosis.diagnose, identities=100)
 
 
 def test_a_healthy_epoch_has_no_sign() -> None:
@@ -44,6 +46,20 @@ def test_attention_collapsed_or_still_uniform() -> None:
     warm = plan_of(schedule__iterations=200, schedule__milestones=[150], schedule__warmup=100)
     assert diagnose(warm, {**early, "iterations": 100}) == {}, "and stays so while rates are low"
     assert "uniform3" in diagnose(warm, {**early, "iterations": 200})
+
+
+@pytest.mark.parametrize("loss", [4.7, 3.6e12])
+def test_an_identity_loss_no_better_than_guessing(loss: float) -> None:
+    worse = {**HEALTHY, "iterations": 101, "loss_identity": loss}
+    signs = diagnose(PLAN, worse)
+    assert list(signs) == ["diverged"] and "at iteration 101 of 200" in signs["diverged"]
+    assert diagnose(PLAN, {**worse, "iterations": 100}) == {}, "it begins above"
+    assert diagnose(PLAN, {**worse, "loss_identity": 4.6}) == {}, "ln(100) is 4.605"
+    warm = plan_of(schedule__iterations=200, schedule__milestones=[150], schedule__warmup=101)
+    assert diagnose(warm, worse) == {}, "while rates are low"
+    unused = {**worse, "epoch": 3}
+    del unused["loss_identity"]
+    assert diagnose(plan_of(losses__identity=0.0, schedule__iterations=200), unused) == {}
 
 
 def test_a_loss_weight_that_drowns_the_rest() -> None:

@@ -7,6 +7,7 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO
@@ -65,7 +66,8 @@ def _copy(source: Path, target: Path, on_bytes: OnBytes) -> None:
         total = source.stat().st_size
         with source.open("rb") as reader, part.open("wb") as writer:
             _pour(reader, writer, 0, total, on_bytes)
-        shutil.copystat(source, part)
+        with suppress(OSError):  # not every file system has modes and times
+            shutil.copystat(source, part)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise MirrorError(f"{source}: not copied to {target}: {error.strerror or error}") from None
@@ -130,6 +132,9 @@ def _receive(response: HTTPResponse, part: Path, stamp: Path, have: int, on_byte
         done = _pour(response, writer, start, total, on_bytes)
     if total is not None and done != total:
         raise ConnectionError(f"received {done:,} of {total:,} bytes")
+    if (size := part.stat().st_size) != done:
+        part.unlink()
+        raise ConnectionError(f"another process wrote to {part}: {size:,} bytes, not {done:,}")
 
 
 def _pour(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from cmmanet.frames.archive import FrameStore
 from cmmanet.frames.decode import read_frames
 from cmmanet.geometry import View
 from cmmanet.training.device import Runtime
+from cmmanet.training.loading import load_batches
 
 # The most frames that go through the network at a time, across the bounds of tracklets: memory
 # does not depend on the longest one.
@@ -38,15 +39,9 @@ class _Batches(Dataset[Batch]):
 
 def frame_batches(
     rows: Sequence[int], read: Callable[[Sequence[int]], Batch], runtime: Runtime
-) -> DataLoader[Batch]:
-    """Return what `read` gives for the frames in `rows`, a batch at a time and in order."""
-    return DataLoader(
-        _Batches(rows, read),
-        batch_size=None,
-        num_workers=runtime.workers,
-        pin_memory=runtime.device.type == "cuda",
-        generator=torch.Generator(),  # else it draws from the global one
-    )
+) -> Iterator[Batch]:
+    """Yield what `read` gives for the frames in `rows`, a batch at a time and in order."""
+    return load_batches(_Batches(rows, read), runtime, batch_size=None)
 
 
 def read_pixels(store: FrameStore, view: View, rows: Sequence[int]) -> Tensor:

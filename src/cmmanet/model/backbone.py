@@ -130,8 +130,20 @@ def _inception_stages(network: nn.Module) -> list[nn.Sequential]:
 
 
 def load_imagenet_weights(backbone: Backbone) -> None:
-    """Load torchvision's own ImageNet weights (IMAGENET1K_V1), downloaded once a machine."""
+    """Load torchvision's own ImageNet weights (IMAGENET1K_V1), downloaded once per machine.
+
+    Raises:
+        ConnectionError: if they cannot be downloaded, or the file in torch's cache is damaged.
+    """
     weights = torchvision.models.get_weight(_IMAGENET[backbone.name])
+    # torch checks what it downloads, and not what it finds.
+    cached = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
+    digest = cached.stem.rpartition("-")[2]
+    if cached.is_file() and not _sha256(cached.read_bytes()).startswith(digest):
+        raise ConnectionError(
+            f"{cached}: damaged, since its sha256 does not begin with {digest}: delete it, and run "
+            "this again to download it"
+        )
     try:
         state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:  # a network, a disk or a broken cache fail in many ways
@@ -154,7 +166,7 @@ def load_weights_file(backbone: Backbone, path: Path, *, sha256: str) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such weights file")
     content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
+    digest = _sha256(content)
     if digest != sha256.lower():
         raise ValueError(f"{path}: its sha256 is {digest}, not the {sha256} that was asked for")
 
@@ -164,10 +176,19 @@ def load_weights_file(backbone: Backbone, path: Path, *, sha256: str) -> None:
         else:
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # pickle alone has half a dozen ways to fail on a broken file
-        raise ValueError(f"{path}: cannot be read as weights ({first_line(error)})") from error
+        # Not torch's advice to load what may run code.
+        reason = first_line(error).partition(". ")[0]
+        raise ValueError(
+            f"{path}: cannot be read as weights ({reason}): damaged, or with other objects than "
+            "tensors in it"
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path}: holds something other than a state dict of tensors")
     _load_torchvision_state(backbone, state, source=str(path))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _load_torchvision_state(backbone: Backbone, state: Mapping[str, Tensor], source: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -18,6 +19,9 @@ KEPT = 2
 
 _DIGEST = hashlib.sha256
 _PREFIX, _SUFFIX = "iteration-", ".ckpt"
+
+# Errors that mean a loss, also when a folder is synchronised.
+_LOST = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,23 @@ def load_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | No
 
 
 def sync(path: Path) -> None:
-    """Have a file, or a folder's list of files, survive a loss of power."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Have a file, or a folder's list of files, survive a loss of power.
+
+    Shared folders of virtual machines, some network and user-space file systems cannot do so for
+    a folder; its files are no less whole.
+
+    Raises:
+        OSError: if the content is lost.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if not path.is_dir() or error.errno in _LOST:
+            raise
 
 
 def _newest_first(folder: Path) -> list[Path]:

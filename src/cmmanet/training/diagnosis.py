@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 COLLAPSED = 0.02
 UNIFORM = 0.98
 
-# Share of the iterations, after the warm-up, from which on uniform attention is reported.
+# Share of the iterations from which on uniform attention is reported, counted from the end of the
+# warm-up, and after which an identity loss is that is no better than guessing.
 _SETTLED = 0.5
 
 # How close the loss is to the margin, and the distances are to each other, when nothing is
@@ -21,10 +22,10 @@ _SETTLED = 0.5
 _AT_MARGIN = 0.01
 
 
-def diagnose(plan: ArmPlan, epoch: Mapping[str, float]) -> dict[str, str]:
+def diagnose(plan: ArmPlan, epoch: Mapping[str, float], identities: int) -> dict[str, str]:
     """Return the warnings that the means of an epoch give rise to, by name.
 
-    Thresholds are ours. `epoch` has the keys of the history.
+    Thresholds are ours. `epoch` has the keys of the history; `identities` are trained on.
     """
     signs: dict[str, str] = {}
     losses = plan.losses
@@ -40,6 +41,16 @@ def diagnose(plan: ArmPlan, epoch: Mapping[str, float]) -> dict[str, str]:
             )
     schedule = plan.schedule
     settled = epoch["iterations"] >= schedule.warmup + _SETTLED * schedule.iterations
+    # Equal probabilities give this loss with smoothed labels too.
+    guessing = math.log(identities)
+    late = epoch["iterations"] > max(schedule.warmup, _SETTLED * schedule.iterations)
+    if losses.identity and late and epoch["loss_identity"] > guessing:
+        signs["diverged"] = (
+            f"the identity loss was {epoch['loss_identity']:.4g} at iteration "
+            f"{epoch['iterations']:.0f} of {schedule.iterations}, above the {guessing:.3g} of "
+            f"guessing among {identities} identities: training has diverged or learns nothing; "
+            "check optimiser.lr, and the warm-up"
+        )
     for stage in plan.model.mam_after:
         entropy = epoch[f"attention{stage}_entropy"]
         if entropy < COLLAPSED:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from cmmanet.clips.batches import ClipRequest, Epoch, epoch_batches, epoch_length
 from cmmanet.clips.dataset import ClipBatch, ClipDataset
@@ -16,6 +16,7 @@ from cmmanet.clips.sampling import make_sampler
 from cmmanet.model.network import CMMANet
 from cmmanet.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from cmmanet.training.device import Runtime, choose_precision, deterministic
+from cmmanet.training.loading import load_batches
 from cmmanet.training.logbook import Listener, Logbook, check_weights
 from cmmanet.training.processes import Processes, distribute
 from cmmanet.training.schedule import learning_rate
@@ -96,7 +97,7 @@ def train(
     epochs: dict[int, Epoch] = {}
     requests = _requests(plan, dataset, seed, state.iteration, epochs)
     shared = _Shared(dataset, processes.share(plan.batch.identities * plan.batch.clips))
-    loader = _loader(requests, shared, runtime)
+    loader = load_batches(shared, runtime, prefetch=4, batch_sampler=requests)
     with deterministic(device) as nondeterministic:
         for done, batch in enumerate(loader, start=state.iteration + 1):
             rate = learning_rate(plan.optimiser, plan.schedule, done - 1)
@@ -162,24 +163,6 @@ class _Shared(Dataset[ClipBatch]):
     def __getitems__(self, requests: list[ClipRequest]) -> ClipBatch:
         own = self._dataset.__getitems__(requests[self._share])
         return ClipBatch(own.clips, self._dataset.labels(requests))
-
-
-def _loader(
-    requests: Iterator[list[ClipRequest]], dataset: _Shared, runtime: Runtime
-) -> DataLoader[ClipBatch]:
-    return DataLoader(
-        dataset,
-        batch_sampler=requests,
-        collate_fn=_unchanged,
-        num_workers=runtime.workers,
-        pin_memory=runtime.device.type == "cuda",
-        prefetch_factor=4 if runtime.workers else None,
-        generator=torch.Generator(),  # else it draws from the global one
-    )
-
-
-def _unchanged(batch: Any) -> Any:
-    return batch
 
 
 def _save(folder: Path, checkpoint: Checkpoint, listener: Listener) -> None:

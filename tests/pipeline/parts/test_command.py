@@ -86,7 +86,7 @@ def test_fetch_verifies_once_and_notices_a_change(
 
     zip_reader = archive.list_zip
     monkeypatch.setattr(archive, "list_zip", list_zip)
-    first = fetch._verify("mars", root)
+    first = fetch._verify("mars", root, "mars")
     assert sorted(listed) == ["bbox_test.zip", "bbox_train.zip"], "each once"
     assert first["complete"] is False and first["counts"]["queries"] == 4
     assert [part["images"] for part in first["archives"]] == [11, 16]
@@ -96,11 +96,11 @@ def test_fetch_verifies_once_and_notices_a_change(
 
     with monkeypatch.context() as patched:
         patched.setattr(fetch, "_manifest", unread)
-        assert fetch._verify("mars", root) == first
+        assert fetch._verify("mars", root, "mars") == first
     data = bytearray((root / "bbox_test.zip").read_bytes())
     data[int(np.argmax(np.frombuffer(data, np.uint8) == 0xDB))] ^= 1
     (root / "bbox_test.zip").write_bytes(data)
-    again = fetch._verify("mars", root)
+    again = fetch._verify("mars", root, "mars")
     changed = [
         a["name"] for a, b in zip(again["archives"], first["archives"], strict=True) if a != b
     ]
@@ -121,7 +121,26 @@ def test_fetch_takes_what_is_missing_from_the_mirror(
     assert (raw / "bbox_train.zip").stat() == stamp, "what is in place is left alone"
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("CMMANET_DATA", str(tmp_path / "raw"))
-    assert fetch._verify("mars", raw)["counts"]["train_frames"] == 11
+    assert fetch._verify("mars", raw, "mars")["counts"]["train_frames"] == 11
+
+
+def test_fetch_says_what_a_folder_that_cannot_be_written_lacks(
+    write_mars: Callable[..., Path], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline import fetch
+    from pipeline.parts import workspace
+
+    def lease(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(workspace, "lease", lease)
+    monkeypatch.setenv("CMMANET_MIRROR", str(write_mars(folder="mirror/mars").parent))
+    fetch.main("mars")  # complete: no lock is needed
+    archive = workspace.raw_folder() / "mars" / "bbox_test.zip"
+    archive.unlink()
+    with pytest.raises(ValueError, match=r"missing bbox_test\.zip"):
+        fetch.main("mars")
+    assert not archive.exists()
 
 
 def test_index_names_every_frame_that_is_missing(
@@ -139,7 +158,7 @@ def test_index_names_every_frame_that_is_missing(
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("CMMANET_DATA", str(tmp_path))
     data = workspace.data_folder("mars")
-    workspace.write_json(data / "manifest.json", fetch._verify("mars", root))
+    workspace.write_json(data / "manifest.json", fetch._verify("mars", root, "mars"))
     index.main("mars")
     named = (data / "missing.txt").read_text().split()
     assert named == [file.relative_to(root).as_posix() for file in lost]

@@ -89,7 +89,7 @@ def test_what_changes_no_number_changes_no_stage(
             {"tables", "train", "evaluate"},
         ),
         ("src/cmmanet/reporting/published.yaml", "\n", "\n\n", {"compare"}, {"train", "embed"}),
-        ("pipeline/embed.py", "wait=False", "wait=True", {"embed"}, {"train", "evaluate"}),
+        ("pipeline/embed.py", "sorted(set(", "list(set(", {"embed"}, {"train", "evaluate"}),
     ],
 )
 def test_what_changes_a_number_changes_the_stages_that_import_it(

@@ -1,7 +1,9 @@
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -130,7 +132,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from pipeline.parts import workspace
-with workspace.locked(Path("locks"), "train", wait=False):
+with workspace.locked(Path("locks"), "train"):
     print("held", flush=True)
     time.sleep(float(sys.argv[1]))
 """
@@ -142,9 +144,9 @@ def holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     monkeypatch.chdir(tmp_path)
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(seconds: float) -> subprocess.Popen[bytes]:
+    def start(seconds: float, script: str = HOLDER) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, str(seconds)],
+            [sys.executable, "-c", script, str(seconds)],
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         )
@@ -163,22 +165,58 @@ def test_lock_of_another_process_is_told_and_ends_with_it(holder: Callable[..., 
     process = holder(60)
     with (
         pytest.raises(BlockingIOError, match=rf"train is .* process, {process.pid}: end that"),
-        workspace.locked(Path("locks"), "train", wait=False),
+        workspace.locked(Path("locks"), "train"),
     ):
         pass
     process.kill()
     process.wait()
-    with workspace.locked(Path("locks"), "train", wait=False):
+    with workspace.locked(Path("locks"), "train"):
         pass
 
 
-def test_waiting_for_a_lock_gets_it(
-    holder: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+LESSEE = """
+import sys, time
+from pathlib import Path
+from pipeline.parts import workspace
+with workspace.leased(Path("data"), "fetch"):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["released", "killed"])
+def test_the_second_to_write_to_a_folder_waits(
+    end: str, holder: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    process = holder(1)
-    with workspace.locked(Path("locks"), "train", wait=True):
-        assert process.wait(timeout=10) == 0
-    assert f"{process.pid}: waiting for it" in capsys.readouterr().out
+    process = holder(1 if end == "released" else 60, LESSEE)
+    if end == "killed":
+        threading.Timer(1, lambda: (process.kill(), process.wait())).start()
+    with workspace.leased(Path("data"), "fetch"):
+        assert process.wait(timeout=10) == (0 if end == "released" else -signal.SIGKILL)
+    assert f"process {process.pid} on" in capsys.readouterr().out
+    assert list(Path("data").iterdir()) == []
+
+
+def test_dead_machines_lease_is_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(workspace, "LEASE", 0.5)
+    start = "filelock/2\npid=1\nhost=elsewhere\nmode=lease\n"
+    (tmp_path / ".lock").write_text(f"{start}token={'0' * 32}\nduration=0.5\nstart=1\n")
+    with workspace.leased(tmp_path, "fetch"):
+        assert "process 1 on elsewhere: waiting" in capsys.readouterr().out
+
+
+def test_rendered_data_lie_where_they_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("CMMANET_DATA", "lab")
+    shared, own = (tmp_path / name / "synthetic" / "ab" for name in ("lab", "data/raw"))
+    assert workspace.raw_data("synthetic/ab") == shared, "where it would be put"
+    own.mkdir(parents=True)
+    assert workspace.raw_data("synthetic/ab") == own
+    shared.mkdir(parents=True)
+    assert workspace.raw_data("synthetic/ab") == shared
 
 
 def test_plan_that_is_missing_or_of_another_version(

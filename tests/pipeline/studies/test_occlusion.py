@@ -68,8 +68,11 @@ def result_of(level: float, arm: str) -> OcclusionResult:
 
 
 def index_of(level: float) -> dict[str, Any]:
-    path = workspace.occluded_folder(level) / "index.json"
-    return dict(workspace.read_json(path, "occluded"))
+    folder = workspace.occluded_folder(level)
+    return {
+        **workspace.read_json(folder / "index.json", "occluded"),
+        **workspace.read_json(folder / "frames.json", "occluded"),
+    }
 
 
 def raw_folder_of(level: float) -> Path:

@@ -17,7 +17,7 @@ from unittest.mock import patch
 import pytest
 from conftest import REPOSITORY
 
-from pipeline.training import store as store_module
+from pipeline.parts import workspace
 from pipeline.training.request import key_of
 from pipeline.training.store import RunStore
 
@@ -177,7 +177,7 @@ def test_one_process_trains_a_run_and_the_next_goes_on(
 def test_a_run_of_another_machine_is_taken_over_after_its_lease(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "LEASE", 1.0)
+    monkeypatch.setattr(workspace, "LEASE", 1.0)
     lease = store.root / "leases" / key_of(RESUME)
     lease.parent.mkdir(parents=True)
     start = "filelock/2\npid=1\nhost=elsewhere\nmode=lease\n"
@@ -193,7 +193,7 @@ def test_a_run_of_another_machine_is_taken_over_after_its_lease(
 def test_a_process_whose_run_was_taken_over_ends(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "LEASE", 0.3)
+    monkeypatch.setattr(workspace, "LEASE", 0.3)
     monkeypatch.setattr(signal, "SIGTERM", signal.SIGUSR1)
     signalled: list[int] = []
     signal.signal(signal.SIGUSR1, lambda number, _: signalled.append(number))
