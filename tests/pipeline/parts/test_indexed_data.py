@@ -1,9 +1,11 @@
 """A dataset as later stages open it."""
 
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
+from pipeline import fetch, index, split
 from pipeline.parts import workspace
 from pipeline.parts.indexed_data import open_dataset, open_training_data
 
@@ -16,12 +18,33 @@ def test_index_trials_and_frames_of_a_dataset(project: Path) -> None:
     assert len(opened.open_frames().read(0)) > 0
 
 
-def test_training_data_name_only_the_archives_that_training_reads(project: Path) -> None:
-    archives = open_dataset("mars").frames["archives"]
+def test_training_data_depend_on_training_frames_alone(project: Path) -> None:
+    def digests() -> dict[str, str | None]:
+        for stage in (fetch, index, split):
+            stage.main("mars")
+        return dict(open_training_data("mars").frames["archives"])
+
     training = open_training_data("mars")
-    assert training.frames["archives"] == {**archives, "bbox_test.zip": None}
     row = int(training.tracklets.first[training.trials["splits"][0]["train"][0]])
-    assert len(training.open_frames().read(row)) > 0
+    frame = training.open_frames().read(row)
+    before = digests()
+    assert before["bbox_train.zip"] is not None and before["bbox_test.zip"] is None
+
+    archive = workspace.raw_folder() / "mars/bbox_train.zip"
+    with ZipFile(archive) as opened:
+        members = {name: opened.read(name) for name in opened.namelist()}
+    with ZipFile(archive, "w", ZIP_DEFLATED) as written:
+        for name, data in members.items():
+            written.writestr(name, data)
+        written.writestr("bbox_train/0001/another.jpg", b"not listed")
+    assert digests() == before
+    assert open_training_data("mars").open_frames().read(row) == frame
+
+    changed = next(name for name, data in members.items() if data == frame)
+    with ZipFile(archive, "w") as written:
+        for name, data in members.items():
+            written.writestr(name, data if name != changed else data[:-1] + b"\0")
+    assert digests() != before
 
 
 def test_what_is_not_there_names_its_stage(project: Path) -> None:
