@@ -40,7 +40,7 @@ def _duration(params: Params, runs: int) -> str:
     data = {name: params.data[name] for name in params.datasets}
     if list(data) != ["synthetic"] or data["synthetic"].recipe != "demo":
         return ""
-    # README, "What it costs": 18 runs of 60 iterations in 10.6 minutes.
+    # docs/cost.md: 18 runs of 60 iterations in 10.6 minutes.
     seconds = runs * (16 + 0.31 * params.recipes["demo"].schedule.iterations)
     return f"; about {math.ceil(seconds / 60)} minutes on two CPU cores from nothing"
 
