@@ -5,9 +5,10 @@ from __future__ import annotations
 from cmmanet.evaluation.comparison import Comparison
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.params import ReportPlan
+from cmmanet.reporting.document import markdown
 from cmmanet.reporting.figures.entry import FigureList
 from cmmanet.reporting.inputs import ReportInputs
-from cmmanet.reporting.report import headline_metrics, render_tables
+from cmmanet.reporting.report import build_report, headline_metrics
 from pipeline.parts import workspace
 from pipeline.parts.command import run
 from pipeline.parts.results import read_result
@@ -17,7 +18,27 @@ from pipeline.parts.tracking import Tracker
 def main() -> None:
     """Write reports/tables.md and reports/metrics.json from exactly the planned arms."""
     plan = workspace.read_plan(ReportPlan, "report.json")
-    report = ReportInputs(
+    report = read_inputs(plan)
+    tracker = Tracker()
+    tables = workspace.REPORTS / "tables.md"
+    workspace.write_text(tables, markdown(build_report(report)))
+    headline = {
+        name: metrics.model_dump(mode="json") for name, metrics in headline_metrics(report).items()
+    }
+    workspace.write_json(workspace.REPORTS / "metrics.json", headline)
+    for arms in report.results.values():
+        for result in arms.values():
+            tracker.artifact(result.mlflow_run, tables)
+    print(f"{tables} and {workspace.REPORTS / 'metrics.json'}: headline {plan.headline}")
+
+
+def read_inputs(plan: ReportPlan) -> ReportInputs:
+    """Read what the report shows of exactly the planned arms.
+
+    Raises:
+        FileNotFoundError, ValueError: as `workspace.read_record`.
+    """
+    return ReportInputs(
         headline=plan.headline,
         sampler=plan.sampler,
         scoring=Scoring(plan.distance, plan.test_frames),
@@ -35,17 +56,6 @@ def main() -> None:
             for on in plan.datasets
         },
     )
-    tracker = Tracker()
-    tables = workspace.REPORTS / "tables.md"
-    workspace.write_text(tables, render_tables(report))
-    headline = {
-        name: metrics.model_dump(mode="json") for name, metrics in headline_metrics(report).items()
-    }
-    workspace.write_json(workspace.REPORTS / "metrics.json", headline)
-    for arms in report.results.values():
-        for result in arms.values():
-            tracker.artifact(result.mlflow_run, tables)
-    print(f"{tables} and {workspace.REPORTS / 'metrics.json'}: headline {plan.headline}")
 
 
 if __name__ == "__main__":

@@ -22,10 +22,10 @@ ARMS = ["baseline", "multi_mam", "own.arm[2]'s"]
 @pytest.fixture(scope="module")
 def html():
     results = made_up.results("synthetic", 2, ARMS[:2])
-    report = made_up.report(["synthetic"], ARMS[:2]) | {"headline": "multi_mam"}
-    text = made_up.page(report, results)
+    report = made_up.report(["synthetic"], ARMS[:2])
+    document = made_up.document(report.model_copy(update={"headline": "multi_mam"}), results)
     return render_page(
-        text, ARMS, "multi_mam", list(results.values()), [make_shown("synthetic", ARMS)]
+        document, ARMS, "multi_mam", list(results.values()), [make_shown("synthetic", ARMS)]
     )
 
 
