@@ -37,7 +37,7 @@ def reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     results = made_up.results("synthetic", 1, ARMS)
     compared = made_up.comparisons(ReportPlan.model_validate(report), results)["synthetic"]
     workspace.write_json(workspace.comparison_file("synthetic"), compared.model_dump(mode="json"))
-    claims = {"measures": {}, "claims": []}
+    claims = {"measures": {}, "claims": [], "collapsed": []}
     workspace.write_json(workspace.claims_file("synthetic"), claims)
     _write(make_shown("synthetic", ARMS))
     return tmp_path
@@ -106,4 +106,24 @@ def test_a_missing_input_is_named(reported: Path, gone: str, message: str) -> No
     (reported / gone).unlink()
     with pytest.raises(FileNotFoundError, match=message):
         page.main()
+    assert not (reported / "reports/index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("results/synthetic/baseline.json", {"version": 0}, "evaluate@synthetic-baseline"),
+        ("comparisons/synthetic.json", {"people": None}, "compare@synthetic"),
+        ("comparisons/synthetic.json", {"intervals": {"x": {}}}, "compare@synthetic"),
+        ("claims/synthetic.json", {"measures": ...}, "lacks measures.*claims@synthetic"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named(
+    reported: Path, file: str, change: dict[str, object], message: str
+) -> None:
+    content = workspace.read_json(reported / file, "") | change
+    workspace.write_json(reported / file, {k: v for k, v in content.items() if v is not ...})
+    with pytest.raises(ValueError, match=f"{file}.*{message}") as caught:
+        page.main()
+    assert "\n" not in str(caught.value)
     assert not (reported / "reports/index.html").exists()

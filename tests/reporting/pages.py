@@ -47,7 +47,7 @@ def assert_well_formed(document: Document) -> None:
         cells = [len(re.split(r"(?<!\\)\|", line)) for line in (header, rule, *body)]
         assert body and len(set(cells)) == 1
     for line in page.splitlines():
-        assert line.startswith(("|", "![", "[")) or len(line) <= 100
+        assert line.startswith(("|", "![", "- [")) or len(line) <= 100
         # Wrapping must not start a list where a paragraph goes on.
         assert not re.match(r"([+*]|\d+[.)]) ", line)
     assert "\n\n\n" not in page and "\0" not in page

@@ -41,6 +41,7 @@ def test_each_block_as_markdown() -> None:
             Figure("f.png", "Rising [1]", "long caption", "long description", "the paper's Fig. 1"),
             Figure(None, "Falling", "not drawn: no *data*", ""),
             numbers(detail=True, name="more"),
+            numbers(detail=True, name="most"),
         )
     )
     assert markdown(document).split("\n\n") == [
@@ -52,7 +53,7 @@ def test_each_block_as_markdown() -> None:
         "![Rising 1](f.png)",
         "**Rising [1]** (the paper's Fig. 1)",
         r"**Falling**: not drawn: no \*data\*",
-        "[Of b](tables/more.csv) (CSV)\n",
+        "- [Of b](tables/more.csv) (CSV)\n- [Of b](tables/most.csv) (CSV)\n",
     ]
 
 

@@ -78,9 +78,13 @@ def test_extent() -> None:
     paper = load_published()
     results = {**made_up.results("mars", partial=True), **made_up.results("synthetic")}
     plan = made_up.plan(made_up.report(["mars", "synthetic"]), results)
-    assert extent(plan, paper) == Extent([], ["mars"], ["ilids-vid"], ["synthetic"])
-    plan = made_up.plan(made_up.report(["mars"]), made_up.results("mars"))
-    assert extent(plan, paper) == Extent(["mars"], [], ["ilids-vid"], [])
+    assert extent(plan, paper) == Extent([], [], ["mars"], ["ilids-vid"], ["synthetic"])
+    results = made_up.results("mars")
+    plan = made_up.plan(made_up.report(["mars"]), results)
+    assert extent(plan, paper) == Extent(["mars"], [], [], ["ilids-vid"], [])
+    results["mars", "baseline"] = made_up.result("mars", "baseline", [0.8] * 3, recipe="strong")
+    plan = made_up.plan(made_up.report(["mars"]), results)
+    assert extent(plan, paper) == Extent([], ["mars"], [], ["ilids-vid"], [])
 
 
 def test_every_published_row_is_in_the_report(synthetic: Document) -> None:

@@ -9,20 +9,11 @@ from cmmanet.evaluation.comparison import Comparison
 from cmmanet.evaluation.metrics import METRICS, Scoring
 from cmmanet.evaluation.records import ArmResult
 from cmmanet.reporting.conditions import run_name
-from cmmanet.reporting.document import Table, table
+from cmmanet.reporting.document import Table, notes, table
 from cmmanet.reporting.formats import DASH, measured, percent
 from cmmanet.reporting.inputs import title
 
 HEADLINES = ("rank1", "map")
-
-
-SCORINGS = (
-    "*dense*: a tracklet's feature is the mean over all its frames; *chunk_first*: over the first "
-    "frame of each of N equal chunks. *Queries not in gallery*: some public loaders take the "
-    "queries' rows out of the gallery; on MARS 140 queries then have no true match. *Re-ranked*: "
-    "k-reciprocal encoding (Zhong et al., CVPR 2017) looks at all queries and the whole gallery at "
-    "once. The paper states neither test frames nor distance.",
-)
 
 
 def metrics_table(
@@ -61,12 +52,8 @@ def intervals_table(
     ]
     header = ["arm", *(METRICS[metric] for metric in metrics)]
     caption = f"{title(dataset)}: 95 % intervals over identities"
-    note = (
-        f"Bootstrap over the {comparison.people:,} identities of the queries, each drawn with all "
-        "its queries; runs and gallery are fixed. Arms share the identities, so their differences "
-        "are more certain than these intervals suggest."
-    )
-    return table(caption, header, rows, texts=1, detail=True, notes=(note,))
+    note = notes("intervals", identities=f"{comparison.people:,}")
+    return table(caption, header, rows, texts=1, detail=True, notes=note)
 
 
 def scorings_tables(dataset: str, arms: Mapping[str, ArmResult], headline: Scoring) -> list[Table]:
@@ -85,7 +72,7 @@ def scorings_tables(dataset: str, arms: Mapping[str, ArmResult], headline: Scori
             ],
             texts=1,
             detail=True,
-            notes=SCORINGS,
+            notes=notes("scorings"),
         )
         for metric in HEADLINES
     ]

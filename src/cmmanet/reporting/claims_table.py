@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cmmanet.reporting.document import Table, table
+from cmmanet.reporting.document import Table, notes, table
 from cmmanet.reporting.formats import DASH, by_arm, names, percent, signed
 from cmmanet.reporting.inputs import title
 
@@ -26,20 +26,6 @@ TITLES = {
     "weight_change": "weight under occlusion",
 }
 """The title of each measure of attention."""
-
-MEASURES = (
-    "*Entropy*: −Σ a·log a as a share of uniform attention's. *Field*: exp(−Σ a·log a) / hw, the "
-    "effective share of the map. *Overlap*: mean over pairs of submodules of ⟨√a_j, √a_k⟩ (Eq. 7 "
-    "and 8). *Own stripe*: mean over k of Â_kk (Eq. 9). *Purity*: attention on the body part "
-    "(head, torso, arms, legs, feet, bag) that a submodule attends to most in a tracklet. "
-    "*Coverage*: number of such parts with more attention than area.",
-    "*Background*, *occluder*: attention on them, the latter in occluded frames. *Astray*: maps "
-    "whose highest response is on a cell that is mostly background or occluder. *Weight under "
-    "occlusion*: change of a map's largest weight from visible to occluded frames, weighted by how "
-    "much of the submodule's usual place is covered. *Its mean map*: attention fixed at its "
-    "average over frames. *Uniform*: attention without any preference.",
-)
-"""The definitions of the measures."""
 
 VERDICTS = ("holds", "contradicted", "not resolved")
 
@@ -97,13 +83,16 @@ def comparisons_table(dataset: str, claims: Claims) -> Table:
         "in the paper's words",
     ]  # fmt: skip
     caption = f"{title(dataset)}: every comparison with a claim about attention"
-    notes: tuple[str, ...] = ()
-    if cells := _fields_in_cells(claims):
-        notes = (
-            "The first MAM has smaller cells, so its field is smaller even without learning. "
-            f"Fields in cells: {cells}.",
-        )
-    return table(caption, header, rows, texts=4, alignment="llllrrrrll", detail=True, notes=notes)
+    cells = _fields_in_cells(claims)
+    return table(
+        caption,
+        header,
+        rows,
+        texts=4,
+        alignment="llllrrrrll",
+        detail=True,
+        notes=notes("fields", cells=cells) if cells else (),
+    )
 
 
 def measures_tables(dataset: str, claims: Claims) -> list[Table]:
@@ -166,7 +155,7 @@ def _measures(dataset: str, claims: Claims, stage: str) -> Table:
         rows,
         texts=1,
         detail=True,
-        notes=(f"{limits[0].upper()}{limits[1:]}. Means over runs{over}.", *MEASURES),
+        notes=(f"{limits[0].upper()}{limits[1:]}. Means over runs{over}.", *notes("measures")),
     )
 
 

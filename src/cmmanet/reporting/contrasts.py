@@ -8,7 +8,7 @@ from cmmanet.evaluation.comparison import Comparison
 from cmmanet.evaluation.metrics import METRICS
 from cmmanet.evaluation.uncertainty import Gain
 from cmmanet.reporting.document import Table, table
-from cmmanet.reporting.formats import percent, signed
+from cmmanet.reporting.formats import DASH, percent, signed
 from cmmanet.reporting.inputs import ReportInputs, is_partial, title
 from cmmanet.reporting.published import Column
 from cmmanet.reporting.published import Table as Published
@@ -21,28 +21,29 @@ INCONCLUSIVE = (
 
 
 def published_contrasts(published: Published, plan: ReportInputs) -> Table:
-    """Return the differences that a table of the paper supports, and the measured ones.
+    """Return the differences that a table of the paper supports, published and measured.
 
-    Columns of measured values are left out for a dataset that was not run.
+    It is a detail if none of its datasets was run.
     """
-    rows = []
-    for before, after in published.steps:
-        cells = [contrast(before, after)]
-        for place, column in enumerate(published.columns):
-            published_gain = published_difference(published, before, after, place)
-            cells.append("–" if published_gain is None else signed(published_gain))
-            if column.dataset in plan.results:
-                cells.append(_measured(plan, column, before, after, published_gain))
-        rows.append(cells)
-    header = ["contrast"]
-    for column in published.columns:
-        prefix = f"{title(column.dataset)} " if len(published.datasets) > 1 else ""
-        header.append(f"{prefix}{METRICS[column.metric]}, paper")
-        if column.dataset in plan.results:
-            header.append(f"{prefix}{METRICS[column.metric]}, measured")
-    run = any(dataset in plan.results for dataset in published.datasets)
-    caption = f"Table {published.number}: contrasts"
-    return table(caption, header, rows, texts=1, detail=not run)
+    rows = [
+        [
+            contrast(before, after),
+            f"{title(column.dataset)} {METRICS[column.metric]}",
+            signed(difference),
+            *_measured(plan, column, before, after, difference),
+        ]
+        for before, after in published.steps
+        for place, column in enumerate(published.columns)
+        if (difference := published_difference(published, before, after, place)) is not None
+    ]
+    return table(
+        f"Table {published.number}: contrasts",
+        ["contrast", "metric", "the paper", "measured", "verdict"],
+        rows,
+        texts=2,
+        alignment="llrrl",
+        detail=not plan.results.keys() & set(published.datasets),
+    )
 
 
 def contrast(before: str, after: str) -> str:
@@ -66,16 +67,12 @@ def own_contrasts(
     for before, after in dict.fromkeys(steps):
         gains = [plan.gain(dataset, before, after, metric) for metric in metrics]
         if gains[0] is not None:
-            rows.append([contrast(before, after), *(c for g in gains if g for c in judged(g))])
+            cells = [cell for g in gains if g for cell in (with_half_width(g), verdict(g))]
+            rows.append([contrast(before, after), *cells])
     if not rows:
         return None
     header = ["contrast", "R1", "verdict on R1", "mAP", "verdict on mAP"]
     return table(f"{title(dataset)}: contrasts", header, rows, texts=1, alignment="lrlrl")
-
-
-def judged(gain: Gain) -> tuple[str, str]:
-    """Return a gain and its verdict."""
-    return with_half_width(gain), verdict(gain)
 
 
 def with_half_width(gain: Gain) -> str:
@@ -118,11 +115,11 @@ def uncertainty(comparison: Comparison) -> str:
 
 
 def _measured(
-    plan: ReportInputs, column: Column, before: str, after: str, published: float | None
-) -> str:
+    plan: ReportInputs, column: Column, before: str, after: str, published: float
+) -> tuple[str, str]:
     gain = plan.gain(column.dataset, before, after, column.metric)
     if gain is None:
-        return "not run"
+        return "not run", DASH
     arms = [plan.results[column.dataset][arm] for arm in (before, after)]
     comparable = not is_partial(arms) and not any(map(deviation_mark, arms))
-    return f"{with_half_width(gain)}, {verdict(gain, published if comparable else None)}"
+    return with_half_width(gain), verdict(gain, published if comparable else None)

@@ -13,11 +13,14 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise, takewhile
+from functools import cache
+from importlib.resources import files
+from itertools import groupby, pairwise, takewhile
 from textwrap import wrap
 from typing import Any, NamedTuple
 
 import pandas as pd
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
@@ -209,6 +212,18 @@ def render(template: str, **values: Any) -> Document:
     return Document(tuple(_blocks(text, shown)))
 
 
+def notes(name: str, **values: str) -> tuple[str, ...]:
+    """Return the paragraphs of `templates/notes.yaml` under a name, with values filled in."""
+    return tuple(text.format(**values) for text in _load_notes()[name])
+
+
+@cache
+def _load_notes() -> dict[str, list[str]]:
+    source = files(__package__).joinpath("templates", "notes.yaml").read_text(encoding="utf-8")
+    texts: dict[str, list[str]] = yaml.safe_load(source)
+    return texts
+
+
 def _blocks(text: str, shown: Sequence[Block]) -> Iterator[Block]:
     for part in re.split(r"\n\s*\n", text.strip()):
         part = part.strip()
@@ -229,7 +244,17 @@ def _blocks(text: str, shown: Sequence[Block]) -> Iterator[Block]:
 
 def markdown(document: Document) -> str:
     """Print a document as Markdown, wrapped and aligned so the source reads well too."""
-    return "\n\n".join(filter(None, map(_markdown, document.blocks))) + "\n"
+    parts = [
+        ("\n" if detail else "\n\n").join(map(_markdown, blocks))
+        for detail, blocks in groupby(
+            document.blocks, lambda block: getattr(block, "detail", False)
+        )
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _is_detail(block: Block) -> bool:
+    return isinstance(block, Table) and block.detail
 
 
 def _markdown(block: Block) -> str:
@@ -248,7 +273,7 @@ def _markdown(block: Block) -> str:
             image = f"![{re.sub(r'[][]', '', title)}]({file})"
             return f"{image}\n\n**{escape(title)}**{paper}"
         case Table(detail=True):
-            return f"[{block.caption}](tables/{block.name}.csv) (CSV)"
+            return f"- [{block.caption}](tables/{block.name}.csv) (CSV)"
         case Table():
             return "\n\n".join([_pipes(block), *map(_wrapped, block.notes)])
 

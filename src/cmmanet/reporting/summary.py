@@ -18,9 +18,13 @@ _METRICS = ("rank1", "map")
 
 
 class Extent(NamedTuple):
-    """Datasets by what was run: of the paper in full, in part, not at all; and others."""
+    """Datasets by what was run: of the paper in full, in part, not at all; and others.
+
+    Those in full are apart by whether all arms had the paper's settings.
+    """
 
     full: Sequence[str]
+    deviating: Sequence[str]
     partial: Sequence[str]
     absent: Sequence[str]
     beyond: Sequence[str]
@@ -49,8 +53,11 @@ def extent(plan: ReportInputs, paper: Paper) -> Extent:
     in_paper = [dataset for dataset in DATASETS if paper.tables_on(dataset)]
     partial = [d for d in in_paper if d in plan.results and is_partial(plan.results[d].values())]
     absent = [dataset for dataset in in_paper if dataset not in plan.results]
+    full = [dataset for dataset in in_paper if dataset not in {*absent, *partial}]
+    deviating = [d for d in full if any(map(deviation_mark, plan.results[d].values()))]
     return Extent(
-        full=[dataset for dataset in in_paper if dataset not in {*absent, *partial}],
+        full=[dataset for dataset in full if dataset not in deviating],
+        deviating=deviating,
         partial=partial,
         absent=absent,
         beyond=[dataset for dataset in plan.results if dataset not in in_paper],
