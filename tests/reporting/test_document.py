@@ -53,7 +53,7 @@ def test_each_block_as_markdown() -> None:
         "![Rising 1](f.png)",
         "**Rising [1]** (the paper's Fig. 1)",
         r"**Falling**: not drawn: no \*data\*",
-        "- [Of b](tables/more.csv) (CSV)\n- [Of b](tables/most.csv) (CSV)\n",
+        "- [Of b](tables/more.csv)\n- [Of b](tables/most.csv)\n",
     ]
 
 

@@ -273,7 +273,7 @@ def _markdown(block: Block) -> str:
             image = f"![{re.sub(r'[][]', '', title)}]({file})"
             return f"{image}\n\n**{escape(title)}**{paper}"
         case Table(detail=True):
-            return f"- [{block.caption}](tables/{block.name}.csv) (CSV)"
+            return f"- [{block.caption}](tables/{block.name}.csv)"
         case Table():
             return "\n\n".join([_pipes(block), *map(_wrapped, block.notes)])
 

@@ -110,5 +110,7 @@ def _labels(published: Published, plan: ReportInputs, arm: str) -> str:
 
 
 def _label(result: ArmResult) -> str:
-    labels = ["partial data" if result.partial else "", deviation_mark(result)]
-    return ", ".join(label for label in labels if label)
+    labels = ["partial data"] if result.partial else []
+    if deviation_mark(result):
+        labels.append(f"recipe {result.recipe}, not the paper's settings")
+    return ", ".join(labels)
