@@ -18,8 +18,8 @@ from cmmanet.params import Params, load_params, resolve_arm
 from cmmanet.reporting.settings import (
     additions,
     changes,
-    deviation_mark,
     deviations,
+    difference,
     settings_line,
     settings_table,
 )
@@ -164,7 +164,7 @@ def test_deviations_are_told_by_value(path: str, value: Any, told: str) -> None:
     assert deviations(arm().config) == []
     result = arm(**{path: value})
     assert deviations(result.config) == [told]
-    assert deviation_mark(result) == f"recipe paper: {told}"
+    assert difference(result.config) == told
 
 
 @pytest.mark.parametrize(
@@ -181,20 +181,20 @@ def test_one_option_that_the_paper_does_not_mention_is_told(
 ) -> None:
     result = arm(**{path: value})
     assert deviations(result.config) == [] and additions(result.config) == [told]
-    assert deviation_mark(result) == f"recipe paper: {told}"
+    assert difference(result.config) == told
     # With a deviation beside it, and with more than can be spelt out.
     result = arm(**{path: value, "optimiser/lr": 0.01})
-    mark = f"recipe paper: optimiser.lr 0.01 (the paper: 0.0002), {told}"
-    assert deviation_mark(result) == mark
+    mark = f"optimiser.lr 0.01 (the paper: 0.0002), {told}"
+    assert difference(result.config) == mark
     result = arm(**{path: value, "optimiser/lr": 0.01, "clip/frames": 4})
-    mark = "recipe paper: 2 of the paper's 9 settings differ, 1 option that it does not mention"
-    assert deviation_mark(result) == mark
+    mark = "2 of the paper's 9 settings differ, 1 option that it does not mention"
+    assert difference(result.config) == mark
 
 
 def test_options_alone_can_be_too_many_to_spell_out() -> None:
     result = arm(**{"clip/erase": 0.5, "losses/smoothing": 0.1, "schedule/warmup": 10})
-    mark = "recipe paper: 3 options that the paper does not mention"
-    assert deviation_mark(result) == mark
+    mark = "3 options that the paper does not mention"
+    assert difference(result.config) == mark
 
 
 def test_what_the_paper_leaves_open_is_no_deviation() -> None:
@@ -205,17 +205,17 @@ def test_what_the_paper_leaves_open_is_no_deviation() -> None:
 
 def test_two_deviations_are_spelt_out_and_more_are_counted() -> None:
     two = {"model/hidden": 128, "clip/frames": 4}
-    assert deviation_mark(arm(**two)) == (
-        "recipe paper: clip.frames 4 (the paper: 6), model.hidden 128 (the paper: 256)"
+    assert difference(arm(**two).config) == (
+        "clip.frames 4 (the paper: 6), model.hidden 128 (the paper: 256)"
     )
-    mark = "recipe paper: 3 of the paper's 9 settings differ"
-    assert deviation_mark(arm(**two, **{"optimiser/lr": 0.01})) == mark
+    mark = "3 of the paper's 9 settings differ"
+    assert difference(arm(**two, **{"optimiser/lr": 0.01}).config) == mark
     result = made_up.result("mars", "k8", [0.8], recipe="demo")
     # Size, frames, batch of 24, backbone, weights, learning rate.
-    assert deviation_mark(result) == "recipe demo: 6 of the paper's 9 settings differ"
-    assert deviation_mark(made_up.result("mars", "k8", [0.8], recipe="renamed")) == ""
-    assert deviation_mark(made_up.result("mars", "k8", [0.8], recipe="strong")) == (
-        "recipe strong: 3 of the paper's 9 settings differ, 4 options that it does not mention"
+    assert difference(result.config) == "6 of the paper's 9 settings differ"
+    assert difference(made_up.result("mars", "k8", [0.8], recipe="renamed").config) == ""
+    assert difference(made_up.result("mars", "k8", [0.8], recipe="strong").config) == (
+        "3 of the paper's 9 settings differ, 4 options that it does not mention"
     )
 
 

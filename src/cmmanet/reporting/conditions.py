@@ -14,11 +14,6 @@ from cmmanet.reporting.settings import difference
 
 _FRAMES = {"dense": "all test frames", "chunk_first": "the first test frame of each chunk"}
 
-PARTIAL = (
-    "**Partial data:** part of the dataset was missing, so queries and gallery differ from the "
-    "published ones, and no difference to a published value is given."
-)
-
 
 def runs_table(results: Mapping[str, Mapping[str, ArmResult]]) -> Table:
     """Return the conditions of every arm by dataset; arms with the same conditions share a row."""

@@ -12,7 +12,7 @@ from cmmanet.reporting.formats import DASH, percent, signed
 from cmmanet.reporting.inputs import ReportInputs, is_partial, title
 from cmmanet.reporting.published import Column
 from cmmanet.reporting.published import Table as Published
-from cmmanet.reporting.settings import deviation_mark
+from cmmanet.reporting.settings import difference
 
 INCONCLUSIVE = (
     "*Inconclusive*: too few runs or identities to judge (one run, fewer than 3 degrees of "
@@ -121,5 +121,5 @@ def _measured(
     if gain is None:
         return "not run", DASH
     arms = [plan.results[column.dataset][arm] for arm in (before, after)]
-    comparable = not is_partial(arms) and not any(map(deviation_mark, arms))
+    comparable = not is_partial(arms) and not any(difference(result.config) for result in arms)
     return with_half_width(gain), verdict(gain, published if comparable else None)

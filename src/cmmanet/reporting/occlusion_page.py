@@ -86,7 +86,7 @@ def build_occlusion(
         runs=conditions.runs_table(dataset),
         conditions=conditions.line(every, scoring),
         protocol=conditions.protocol(every),
-        settings=settings_line(arms.values()),
+        settings=settings_line(list(arms.values())),
     )
 
 

@@ -12,7 +12,7 @@ from cmmanet.reporting.formats import DASH, against, measured
 from cmmanet.reporting.inputs import ReportInputs, title
 from cmmanet.reporting.published import HEADLINE, Row
 from cmmanet.reporting.published import Table as Published
-from cmmanet.reporting.settings import deviation_mark
+from cmmanet.reporting.settings import difference
 
 
 def paper_table(published: Published, plan: ReportInputs, own: list[str]) -> Table:
@@ -111,6 +111,6 @@ def _labels(published: Published, plan: ReportInputs, arm: str) -> str:
 
 def _label(result: ArmResult) -> str:
     labels = ["partial data"] if result.partial else []
-    if deviation_mark(result):
+    if difference(result.config):
         labels.append(f"recipe {result.recipe}, not the paper's settings")
     return ", ".join(labels)

@@ -26,7 +26,7 @@ from cmmanet.reporting.formats import signed
 from cmmanet.reporting.inputs import ReportInputs, dataset_heading, is_partial, title
 from cmmanet.reporting.paper_tables import paper_table
 from cmmanet.reporting.published import HEADLINE, Paper, load_published, own_arms, steps_to_own
-from cmmanet.reporting.settings import deviation_mark, settings_table
+from cmmanet.reporting.settings import difference, settings_table
 from cmmanet.reporting.summary import extent, headline_numbers, resolved
 from cmmanet.reporting.training_warnings import list_warnings
 
@@ -95,7 +95,7 @@ def _headline(result: ArmResult, plan: ReportInputs) -> Headline:
         trials=len(result.trials),
         partial=result.partial,
         recipe=result.recipe,
-        papers_settings=not deviation_mark(result),
+        papers_settings=not difference(result.config),
         **{metric: result.mean[scoring][metric] for metric in METRICS},
     )
 

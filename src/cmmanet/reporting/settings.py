@@ -1,7 +1,7 @@
 """The arms' settings, in the words of params.yaml, and where they depart from the paper's."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cmmanet.evaluation.records import ArmResult
@@ -69,30 +69,23 @@ def difference(config: ArmPlan) -> str:
     return ", ".join(parts)
 
 
-def deviation_mark(result: ArmResult) -> str:
-    """Return the recipe and how it differs from the paper's settings; empty if it does not."""
-    text = difference(result.config)
-    return f"recipe {result.recipe}: {text}" if text else ""
-
-
 def settings_table(results: Mapping[str, Mapping[str, ArmResult]]) -> Table:
     """Return every key of the arms' configs on each dataset, next to what the paper states.
 
     Keys whose product the paper states have a row of their own as well.
     """
     paper = load_published()
-    keys = [key for key in _flat(_first(_first(results)).config) if key not in _NAMES]
-    stated = {key: s for s in paper.settings if s.product is None for key in s.keys}
-    unmentioned = {option.key for option in paper.unmentioned}
-    rows = []
-    for key in keys:
-        papers, where = "", ""
-        if key in stated:
-            setting = stated[key]
-            papers, where = _text(setting.values[setting.keys.index(key)]), setting.stated
-        elif key in unmentioned:
-            papers = "not mentioned"
-        rows.append([key, papers, where, *_on_each(results, [key])])
+    first = next(iter(next(iter(results.values())).values()))
+    stated = {option.key: ("not mentioned", "") for option in paper.unmentioned}
+    for setting in paper.settings:
+        if setting.product is None:
+            values = zip(setting.keys, map(_text, setting.values), strict=True)
+            stated |= {key: (value, setting.stated) for key, value in values}
+    rows = [
+        [key, *stated.get(key, ("", "")), *_on_each(results, [key])]
+        for key in _flat(first.config)
+        if key not in _NAMES
+    ]
     rows += [
         [_keys(setting), _stated(setting), setting.stated, *_on_each(results, setting.keys)]
         for setting in paper.settings
@@ -102,11 +95,10 @@ def settings_table(results: Mapping[str, Mapping[str, ArmResult]]) -> Table:
     return table("Settings", header, rows, texts=len(header), detail=True)
 
 
-def settings_line(arms: Iterable[ArmResult]) -> str:
+def settings_line(arms: Sequence[ArmResult]) -> str:
     """Return every key of the arms' configs with its value, as one line."""
-    results = {"": {result.arm: result for result in arms}}
-    keys = [key for key in _flat(_first(results[""]).config) if key not in _NAMES]
-    return ", ".join(f"{key} {''.join(_on_each(results, [key]))}" for key in keys)
+    rows = settings_table({arms[0].dataset: {result.arm: result for result in arms}}).rows
+    return ", ".join(f"{key} {value}" for key, _, _, value in rows)
 
 
 def _on_each(results: Mapping[str, Mapping[str, ArmResult]], keys: Sequence[str]) -> Iterator[str]:
@@ -117,10 +109,6 @@ def _on_each(results: Mapping[str, Mapping[str, ArmResult]], keys: Sequence[str]
             leaves = [_flat(result.config)[key] for key in keys]
             values[arm] = _text(leaves[0] if len(leaves) == 1 else math.prod(leaves))
         yield by_arm(values)
-
-
-def _first(values: Mapping[str, Any]) -> Any:
-    return next(iter(values.values()))
 
 
 def _used(setting: Setting, leaves: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from cmmanet.params import PAPER_SAMPLER
 from cmmanet.reporting.formats import measured, percent
 from cmmanet.reporting.inputs import ReportInputs, is_partial
 from cmmanet.reporting.published import HEADLINE, Paper
-from cmmanet.reporting.settings import deviation_mark
+from cmmanet.reporting.settings import difference
 
 _METRICS = ("rank1", "map")
 
@@ -54,7 +54,7 @@ def extent(plan: ReportInputs, paper: Paper) -> Extent:
     partial = [d for d in in_paper if d in plan.results and is_partial(plan.results[d].values())]
     absent = [dataset for dataset in in_paper if dataset not in plan.results]
     full = [dataset for dataset in in_paper if dataset not in {*absent, *partial}]
-    deviating = [d for d in full if any(map(deviation_mark, plan.results[d].values()))]
+    deviating = [d for d in full if any(difference(r.config) for r in plan.results[d].values())]
     return Extent(
         full=[dataset for dataset in full if dataset not in deviating],
         deviating=deviating,
@@ -96,7 +96,7 @@ def resolved(comparison: Comparison) -> Resolved:
 def _published(dataset: str, metric: str, plan: ReportInputs, paper: Paper) -> float | None:
     """Return the published headline; None where there is none, or the two do not compare."""
     result = plan.results[dataset][plan.headline]
-    if is_partial([result]) or plan.sampler != PAPER_SAMPLER or deviation_mark(result):
+    if is_partial([result]) or plan.sampler != PAPER_SAMPLER or difference(result.config):
         return None
     for table in paper.tables.values():
         for place, column in enumerate(table.columns):
