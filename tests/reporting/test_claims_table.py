@@ -12,6 +12,7 @@ from cmmanet.reporting.claims_table import (
     TITLES,
     collapsed_places,
     comparisons_table,
+    count_optimised,
     count_verdicts,
     measures_tables,
     summary_table,
@@ -149,6 +150,12 @@ def test_the_summary_counts_each_claims_verdicts(content: dict[str, Any]) -> Non
 )
 def test_only_resolved_verdicts_count_as_such(verdict: str, collapsed: bool, counted: str) -> None:
     assert count_verdicts([{"verdict": verdict, "collapsed": collapsed}]) == {counted: 1}
+
+
+def test_claims_that_the_loss_optimises_are_counted() -> None:
+    held = {"verdict": "holds", "collapsed": False, "measure": "own_stripe"}
+    others = [held | {"measure": "purity"}, held | {"collapsed": True}]
+    assert count_optimised([held, *others, held | {"verdict": "not resolved"}]) == 1
 
 
 def test_collapse_is_named_by_stage_and_arm(content: dict[str, Any]) -> None:

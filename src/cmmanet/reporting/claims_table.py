@@ -44,6 +44,11 @@ def count_verdicts(claims: Iterable[Claims]) -> Counter[str]:
     )
 
 
+def count_optimised(claims: Iterable[Claims]) -> int:
+    """Count the comparisons that hold of what the concentration loss itself optimises (Eq. 10)."""
+    return count_verdicts(c for c in claims if c["measure"] == "own_stripe")["holds"]
+
+
 def summary_table(dataset: str, claims: Claims) -> Table:
     """Return one row per claim: how many comparisons hold, contradict it, or are open."""
     by_claim: dict[tuple[str, str], list[Claims]] = {}

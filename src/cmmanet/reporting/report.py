@@ -177,6 +177,7 @@ def _dataset(dataset: str, plan: ReportInputs, paper: Paper, own: list[str]) -> 
         "gains": resolved(comparison),
         "claims": claims,
         "verdicts": claims_table.count_verdicts(claims["claims"]),
+        "optimised": claims_table.count_optimised(claims["claims"]),
         "conditions": conditions.line(every, plan.scoring),
         "protocol": conditions.protocol(every),
         "metrics": arm_tables.metrics_table(
