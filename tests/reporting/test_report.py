@@ -192,6 +192,11 @@ def test_planned_dataset_without_the_papers_arms() -> None:
     table = cells_of(document, "table-iv")
     assert table["`baseline`"][1:] == ["not run"] * 3 and table["`k8`"][1] != "not run"
     assert_well_formed(document)
+    arms = ["baseline", "cmmanet-random_interval"]
+    report = made_up.report(["mars"], ["baseline"]).model_copy(update={"headline": "baseline"})
+    document = made_up.document(report, made_up.results("mars", arms=arms))
+    assert paragraphs_of(document).count("No arm of this table was run on MARS.") == 1
+    assert_well_formed(document)
 
 
 def test_runs_and_every_metric_are_shown(full: Document) -> None:

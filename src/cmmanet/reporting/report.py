@@ -128,7 +128,8 @@ def _paper_part(number: str, plan: ReportInputs, paper: Paper, own: list[str]) -
             if published.steps
         ],
         "partial": [title(d) for d in measured if is_partial(plan.results[d].values())],
-        "not_run": [title(dataset) for dataset in published.datasets if dataset not in measured],
+        "not_run": [title(dataset) for dataset in published.datasets if dataset not in run],
+        "no_arm": [title(dataset) for dataset in run if dataset not in measured],
         "other_sampler": HEADLINE in published.arms and bool(run) and plan.sampler != PAPER_SAMPLER,
         "notes": [paper.notes[d] for d in run if d in paper.notes],
     }
