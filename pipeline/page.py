@@ -10,56 +10,49 @@ import pandas as pd
 
 from cmmanet.evaluation.records import EvaluateResult
 from cmmanet.params import ReportPlan
-from cmmanet.reporting.figures.entry import FigureList
-from cmmanet.reporting.forms import csv_table, measured_csv
+from cmmanet.reporting.document import Document, csv_table
+from cmmanet.reporting.figures.entry import Figure
 from cmmanet.reporting.latex import latex_table
-from cmmanet.reporting.markdown_tables import parser, tables_in
+from cmmanet.reporting.measured import measured_csv
 from cmmanet.reporting.page.content import DatasetContent
 from cmmanet.reporting.page.render import render_page
+from cmmanet.reporting.report import build_report
 from pipeline.parts import workspace
 from pipeline.parts.command import run
-from pipeline.parts.results import read_result
+from pipeline.tables import read_inputs
 
 
 def main() -> None:
-    """Write reports/index.html and reports/tables/ from reports/tables.md and what is behind it."""
+    """Write the report as reports/index.html, and its tables as CSV and LaTeX."""
     plan = workspace.read_plan(ReportPlan, "report.json")
-    source = workspace.REPORTS / "tables.md"
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: not there; run the stage tables first")
-    text = source.read_text(encoding="utf-8")
-    results = [read_result(dataset, arm) for dataset in plan.datasets for arm in plan.arms]
-    datasets = [_shown(dataset) for dataset in plan.datasets]
+    inputs = read_inputs(plan)
+    document = build_report(inputs)
+    results = [result for arms in inputs.results.values() for result in arms.values()]
+    datasets = [_shown(dataset, inputs.figures[dataset]) for dataset in plan.datasets]
     page = workspace.REPORTS / "index.html"
-    workspace.write_text(page, render_page(text, plan.arms, plan.headline, results, datasets))
+    workspace.write_text(page, render_page(document, plan.arms, plan.headline, results, datasets))
     print(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
-    _write_forms(text, results)
+    _write_tables(document, results)
 
 
-def _write_forms(text: str, results: Iterable[EvaluateResult]) -> None:
-    """The folder is written whole: a table that is gone leaves no file behind."""
-    tables = tables_in(parser().parse(text))
+def _write_tables(document: Document, results: Iterable[EvaluateResult]) -> None:
+    """Write the folder whole: a table that is gone leaves no file behind."""
     with workspace.whole_folder(workspace.REPORTS / "tables") as folder:
-        for table in tables:
+        for table in document.tables:
             (folder / f"{table.name}.csv").write_text(csv_table(table), encoding="utf-8")
             (folder / f"{table.name}.tex").write_text(latex_table(table), encoding="utf-8")
         (folder / "measured.csv").write_text(measured_csv(results), encoding="utf-8")
-    print(f"{workspace.REPORTS / 'tables'}: {len(tables)} tables")
+    print(f"{workspace.REPORTS / 'tables'}: {len(document.tables)} tables")
 
 
-def _shown(dataset: str) -> DatasetContent:
-    """What there is to look at; stages that were not run leave their part empty."""
+def _shown(dataset: str, figures: Iterable[Figure]) -> DatasetContent:
+    """Read the curves and images of a dataset; stages that were not run leave theirs empty."""
     folder = workspace.figure_folder(dataset)
-    listed = folder / "figures.json"
-    figures = FigureList(())
-    if listed.is_file():
-        figures = workspace.read_record(FigureList, listed, f"figures@{dataset}")
-    names = [figure.file for figure in figures.root if figure.file is not None]
+    names = [figure.file for figure in figures if figure.file is not None]
     retrievals = workspace.retrieval_file(dataset)
     return DatasetContent(
         dataset,
-        figures.root,
-        {name: (folder / name).read_bytes() for name in names},
+        {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()},
         _rows(workspace.curve_folder(dataset) / "cmc.csv"),
         _rows(workspace.curve_folder(dataset) / "training.csv"),
         workspace.read_json(retrievals, f"retrievals {dataset}") if retrievals.is_file() else None,

@@ -6,7 +6,8 @@ from cmmanet.evaluation.comparison import Comparison, Step
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.records import EvaluateResult
 from cmmanet.params import READING, ReadingsPlan
-from cmmanet.reporting.ambiguity_page import render_ambiguity
+from cmmanet.reporting.ambiguity_page import build_ambiguity
+from cmmanet.reporting.document import markdown
 from cmmanet.reporting.settings import changes
 from pipeline.parts import workspace
 from pipeline.parts.command import run
@@ -37,7 +38,7 @@ def main() -> None:
         trained[dataset] = compare_arms(dataset, [plan.arm, *others], steps, scoring, ratio)
         scored[dataset] = compare_scorings(dataset, plan.arm, scoring, ratio)
     page = workspace.REPORTS / "ambiguity.md"
-    workspace.write_text(page, render_ambiguity(plan, results, trained, scored))
+    workspace.write_text(page, markdown(build_ambiguity(plan, results, trained, scored)))
     content = {
         "trained": {
             name: comparison.model_dump(mode="json") for name, comparison in trained.items()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cmmanet.evaluation.records import CrossResult, EvaluateResult
 from cmmanet.params import CrossPlan
-from cmmanet.reporting.cross_page import render_cross
+from cmmanet.reporting.cross_page import build_cross
+from cmmanet.reporting.document import markdown
 from pipeline.parts import workspace
 from pipeline.parts.command import run
 from pipeline.parts.results import read_result
@@ -30,7 +31,7 @@ def main() -> None:
         for arm in plan.arms
     }
     page = workspace.REPORTS / "cross.md"
-    workspace.write_text(page, render_cross(plan, crossed, within))
+    workspace.write_text(page, markdown(build_cross(plan, crossed, within)))
     print(f"{page}: {len(plan.pairs)} pairs of datasets, {len(plan.arms)} arms")
 
 

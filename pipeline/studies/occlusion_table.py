@@ -8,9 +8,10 @@ from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.records import OcclusionResult
 from cmmanet.evaluation.robustness import robustness
 from cmmanet.params import OcclusionPlan
+from cmmanet.reporting.document import markdown
 from cmmanet.reporting.occlusion_figure import occlusion_figure
 from cmmanet.reporting.occlusion_numbers import numbers
-from cmmanet.reporting.occlusion_page import BASELINE, render_occlusion
+from cmmanet.reporting.occlusion_page import BASELINE, build_occlusion
 from pipeline.parts import workspace
 from pipeline.parts.command import run
 from pipeline.parts.results import read_result
@@ -35,7 +36,7 @@ def main() -> None:
     page = workspace.REPORTS / "occlusion.md"
     workspace.write_bytes(page.with_suffix(".png"), occlusion_figure(content))
     workspace.write_json(page.with_suffix(".json"), content)
-    workspace.write_text(page, render_occlusion(plan, results, content, trained))
+    workspace.write_text(page, markdown(build_occlusion(plan, results, content, trained)))
     print(f"{page}: {len(plan.arms)} arms at {len(plan.levels)} shares of occluded frames")
 
 

@@ -17,7 +17,7 @@ from cmmanet.evaluation.attention.labels import open_labels, read_labels
 from cmmanet.evaluation.attention.observe import attention_maps
 from cmmanet.evaluation.attention.table import BOUND, COLUMNS, KEYS, OF_PARTS
 from cmmanet.frames.decode import read_frames
-from cmmanet.reporting.claims_table import claims_section
+from cmmanet.reporting.claims_table import comparisons_table, measures_tables, summary_table
 from pipeline import attention, claims, fetch, index, plan, split
 from pipeline.parts import workspace
 from pipeline.parts.indexed_data import open_dataset
@@ -121,7 +121,8 @@ def test_rendered_data(rendered: None, draw_runs: Draw) -> None:
     assert content["occluded"] == known > 0
     steps = {claim["after"]["arm"] for claim in content["claims"] if claim["kind"] == "loss"}
     assert steps == {"cmmanet-random_interval"}, "single_mam_con was not run"
-    assert "behind stage 3" in claims_section(content)
+    names = [table.name for table in measures_tables("synthetic", content)]
+    assert "synthetic-attention-after-stage-3" in names
 
 
 @pytest.mark.parametrize("dataset", ["mars", "ilids-vid"])
@@ -141,7 +142,8 @@ def test_data_without_masks(project: Path, draw_runs: Draw, dataset: str) -> Non
     unmeasured = {m for m, v in verdicts.items() if v == "not measured: no masks"}
     assert unmeasured == OF_PARTS - {"background"}
     assert (content["test_to_train"] is None) == (dataset == "mars")
-    claims_section(content)
+    assert len(comparisons_table(dataset, content).rows) == len(content["claims"])
+    assert summary_table(dataset, content).rows and measures_tables(dataset, content)
 
 
 def test_what_is_missing_is_named(project: Path, draw_runs: Draw) -> None:

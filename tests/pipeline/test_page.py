@@ -9,37 +9,17 @@ import pytest
 from reporting import made_up
 from reporting.page_parts import Page, make_shown
 
+from cmmanet.params import ReportPlan
+from cmmanet.reporting.figures.entry import Figure
 from cmmanet.reporting.page.content import DatasetContent
+from cmmanet.reporting.report import build_report
 from pipeline import page
 from pipeline.parts import workspace
+from pipeline.tables import read_inputs
 
 pytestmark = pytest.mark.slow
 
 ARMS = ["baseline", "cmmanet-random_interval"]
-TABLES = """# CMMANet: published and measured
-
-**Nothing yet.**
-
-## Status
-
-| dataset | run |
-|:--------|----:|
-| Synthetic | in full |
-
-## Synthetic
-
-### Figures
-
-![rising](figures/synthetic/cmc.png)
-
-**CMC curves**. Six.
-
-### Each trial
-
-| arm | R1 |
-|:----|---:|
-| `baseline` | 1.0 ± 0.1 |
-"""
 
 
 @pytest.fixture
@@ -51,17 +31,23 @@ def reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "headline": ARMS[-1], "distance": "cosine", "test_frames": "dense",
     }  # fmt: skip
     workspace.write_json(workspace.plan_file("report.json"), report)
-    workspace.write_text(workspace.REPORTS / "tables.md", TABLES)
     for arm in ARMS:
         result = made_up.result("synthetic", arm, [1 / 3]).model_dump(mode="json")
         workspace.write_json(workspace.result_file("synthetic", arm), result)
+    results = made_up.results("synthetic", 1, ARMS)
+    compared = made_up.comparisons(ReportPlan.model_validate(report), results)["synthetic"]
+    workspace.write_json(workspace.comparison_file("synthetic"), compared.model_dump(mode="json"))
+    claims = {"measures": {}, "claims": [], "collapsed": []}
+    workspace.write_json(workspace.claims_file("synthetic"), claims)
     _write(make_shown("synthetic", ARMS))
     return tmp_path
 
 
 def _write(shown: DatasetContent) -> None:
     figures = workspace.figure_folder("synthetic")
-    listed = [figure.model_dump() for figure in shown.figures]
+    figure = Figure(file="cmc.png", title="CMC curves", paper=None, caption="Six.", alt="rising")
+    left_out = figure.model_copy(update={"file": None, "title": "Both MAMs"})
+    listed = [figure.model_dump(), left_out.model_dump()]
     workspace.write_json(figures / "figures.json", listed)
     for name, png in shown.pictures.items():
         workspace.write_bytes(figures / name, png)
@@ -77,16 +63,16 @@ def test_page_and_forms(reported: Path) -> None:
     shown = Page((reported / "reports/index.html").read_text())
     assert len(shown.all("figure")) == 1
     assert "Not run." not in shown.all("main")[0].text
-    assert {path.name for path in (reported / "reports/tables").iterdir()} == {
-        "measured.csv", "status.csv", "status.tex",
-        "synthetic-each-trial.csv", "synthetic-each-trial.tex",
-    }  # fmt: skip
+    names = {path.name for path in (reported / "reports/tables").iterdir()}
+    tables = build_report(read_inputs(workspace.read_plan(ReportPlan, "report.json"))).tables
+    forms = {f"{table.name}.{ending}" for table in tables for ending in ("csv", "tex")}
+    assert names == {"measured.csv", *forms}
     measured = pd.read_csv(reported / "reports/tables/measured.csv")
     first = measured.query("scoring == 'cosine.dense' and metric == 'rank1'")
     assert set(first["value"]) == {1 / 3} and set(measured["trial"]) == {"mean", "0"}
     for link in shown.all("a"):
         target = link["href"]
-        if not target.startswith(("#", "https:")):
+        if not target.startswith(("#", "https:", "../docs/", "ambiguity")):
             assert (reported / "reports" / target).exists(), target
 
 
@@ -109,7 +95,9 @@ def test_what_was_not_run_is_no_error(reported: Path) -> None:
 @pytest.mark.parametrize(
     ("gone", "message"),
     [
-        ("reports/tables.md", r"reports/tables\.md: not there; run the stage tables first"),
+        ("comparisons/synthetic.json", "run `dvc repro compare@synthetic`"),
+        ("claims/synthetic.json", "run the stage claims synthetic"),
+        ("reports/figures/synthetic/figures.json", "run `dvc repro figures@synthetic`"),
         ("results/synthetic/baseline.json", "run `dvc repro evaluate@synthetic-baseline`"),
         ("plan/report.json", "run `python -m pipeline.plan`"),
     ],
@@ -118,4 +106,24 @@ def test_a_missing_input_is_named(reported: Path, gone: str, message: str) -> No
     (reported / gone).unlink()
     with pytest.raises(FileNotFoundError, match=message):
         page.main()
+    assert not (reported / "reports/index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("results/synthetic/baseline.json", {"version": 0}, "evaluate@synthetic-baseline"),
+        ("comparisons/synthetic.json", {"people": None}, "compare@synthetic"),
+        ("comparisons/synthetic.json", {"intervals": {"x": {}}}, "compare@synthetic"),
+        ("claims/synthetic.json", {"measures": ...}, "lacks measures.*claims@synthetic"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named(
+    reported: Path, file: str, change: dict[str, object], message: str
+) -> None:
+    content = workspace.read_json(reported / file, "") | change
+    workspace.write_json(reported / file, {k: v for k, v in content.items() if v is not ...})
+    with pytest.raises(ValueError, match=f"{file}.*{message}") as caught:
+        page.main()
+    assert "\n" not in str(caught.value)
     assert not (reported / "reports/index.html").exists()

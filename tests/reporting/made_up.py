@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any, TypeVar
 
@@ -13,8 +14,9 @@ from cmmanet.evaluation.metrics import METRICS, Scoring
 from cmmanet.evaluation.records import Cost, EvaluateResult, WatchedRun
 from cmmanet.evaluation.uncertainty import Gain
 from cmmanet.params import ArmPlan, ReportPlan
+from cmmanet.reporting.document import Document
 from cmmanet.reporting.inputs import ReportInputs
-from cmmanet.reporting.report import render_tables
+from cmmanet.reporting.report import build_report
 
 Record = TypeVar("Record", bound=BaseModel)
 Results = dict[tuple[str, str], EvaluateResult]
@@ -296,6 +298,6 @@ def plan(
     )
 
 
-def page(report: ReportPlan, results: Results) -> str:
-    """Render the page of these results, with comparisons made up from them."""
-    return render_tables(plan(report, results))
+def document(report: ReportPlan, results: Results, **parts: Any) -> Document:
+    """Build the report of these results, with comparisons made up from them."""
+    return build_report(replace(plan(report, results), **parts))

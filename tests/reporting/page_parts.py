@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cmmanet.reporting.figures.entry import Figure
 from cmmanet.reporting.page.content import DatasetContent
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "line"}
@@ -72,12 +71,7 @@ def make_shown(dataset: str, arms: Sequence[str], **others: Any) -> DatasetConte
         for place, arm in enumerate(arms)
         for rank in range(1, 21)
     ]
-    figure = Figure(file="cmc.png", title="CMC curves", paper=None, caption="Six.", alt="rising")
-    left_out = figure.model_copy(
-        update={"file": None, "title": "Both MAMs", "caption": "not drawn: no MAM"}
-    )
     parts = {
-        "figures": [figure, left_out],
         "pictures": {"cmc.png": picture("PNG", 40, 20)},
         "cmc": cmc,
         "training": training,

@@ -1,61 +1,63 @@
-"""Reading a rendered page back."""
+"""Looking into a document, and checking its Markdown."""
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
+
+from cmmanet.reporting.document import Document, Paragraph, Table, markdown
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 
-def cells_of(line: str) -> list[str]:
-    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+def table_of(document: Document, name: str) -> list[list[str]]:
+    """The table of this name, header first."""
+    (table,) = (table for table in document.tables if table.name == name)
+    return rows_of(table)
 
 
-def tables_of(page: str) -> dict[str, list[list[str]]]:
-    """Every Markdown table by the heading above it: header first, without the rule.
-
-    Of several below one heading the second is "heading #2".
-    """
-    tables: dict[str, list[list[str]]] = {}
-    heading, section, name, before = "", "", "", ""
-    for line in page.splitlines():
-        if line.startswith("## "):
-            heading = section = line[3:]
-        elif line.startswith("### "):
-            heading = f"{section} / {line[4:]}"
-        elif line.startswith("|") and not line.startswith("|:"):
-            if not before.startswith("|"):
-                count = sum(key.split(" #")[0] == heading for key in tables)
-                name = f"{heading} #{count + 1}" if count else heading
-            tables.setdefault(name, []).append(cells_of(line))
-        before = line
-    return tables
+def rows_of(table: Table) -> list[list[str]]:
+    return [table.header, *table.rows]
 
 
-def paper_rows(page: str, number: str) -> dict[str, list[str]]:
-    """A table of the paper: the cells after the method, by method."""
-    name = next(name for name in tables_of(page) if name.startswith(f"Table {number}."))
-    return {method: cells for method, *cells in tables_of(page)[name][1:]}
+def cells_of(document: Document, name: str) -> dict[str, list[str]]:
+    """A table's cells after the first, by the first."""
+    return {first: cells for first, *cells in table_of(document, name)[1:]}
 
 
-def section(page: str, start: str) -> str:
-    """From a heading to the next one of its rank, on one line."""
-    text = page[page.index(start) :]
-    end = re.search(r"\n##? ", text[3:])
-    return " ".join((text[: end.start() + 3] if end else text).split())
+def columns_of(document: Document, name: str) -> dict[str, dict[str, str]]:
+    """A table's cells by the row's first cell and the column."""
+    header, *rows = table_of(document, name)
+    return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
 
 
-def assert_well_formed(page: str, tables: int) -> None:
-    """Tables, at least so many, that GitHub and a reader of the raw file both can read."""
+def paragraphs_of(document: Document) -> str:
+    return "\n".join(block.text for block in document.blocks if isinstance(block, Paragraph))
+
+
+def assert_well_formed(document: Document) -> None:
+    """Markdown that GitHub and a reader of the raw file both can read."""
+    page = markdown(document)
     blocks = re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE)
-    assert len(blocks) >= tables
+    assert len(blocks) == sum(not table.detail for table in document.tables)
     for block in blocks:
         header, rule, *body = block.splitlines()
         assert re.fullmatch(r"(\|:-+|\|-+:)+\|", rule)
-        assert body
-        assert {len(cells_of(line)) for line in (header, rule, *body)} == {len(cells_of(header))}
-        assert len({len(line) for line in (header, rule, *body)}) == 1, "aligned as raw text"
+        cells = [len(re.split(r"(?<!\\)\|", line)) for line in (header, rule, *body)]
+        assert body and len(set(cells)) == 1
     for line in page.splitlines():
-        assert line.startswith("|") or len(line) <= 100
+        assert line.startswith(("|", "![", "- [")) or len(line) <= 100
         # Wrapping must not start a list where a paragraph goes on.
         assert not re.match(r"([+*]|\d+[.)]) ", line)
-    assert "\n\n\n" not in page
+    assert "\n\n\n" not in page and "\0" not in page
     assert not re.search(r"nan|None|−0\.0\b|-0\.0\b", page)
+
+
+def assert_snapshot(document: Document, name: str) -> None:
+    """The page as last accepted; UPDATE_SNAPSHOTS=1 accepts it as it is now."""
+    path, page = SNAPSHOTS / name, markdown(document)
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    assert page == path.read_text(encoding="utf-8")

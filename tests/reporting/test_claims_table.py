@@ -1,14 +1,22 @@
-"""The section of claims says what the file says, and hides no collapse."""
+"""The tables of claims have what the file has, and hide no collapse."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from reporting.pages import tables_of
+from reporting.pages import rows_of
 
 from cmmanet.evaluation.attention.table import MEASURES
-from cmmanet.reporting.claims_table import TITLES, claims_section
+from cmmanet.reporting.claims_table import (
+    TITLES,
+    collapsed_places,
+    comparisons_table,
+    count_optimised,
+    count_verdicts,
+    measures_tables,
+    summary_table,
+)
 
 EACH = "yes in each of 2"
 
@@ -95,96 +103,99 @@ def content() -> dict[str, Any]:
 
 
 def test_each_comparison_is_a_row(content: dict[str, Any]) -> None:
-    page = claims_section(content)
-    header, *rows = next(iter(tables_of(page).values()))
-    assert header[:4] == ["the paper says", "measure", "MAM", "compared"]
+    table = comparisons_table("synthetic", content)
+    header, *rows = rows_of(table)
+    assert header[:4] == ["claim", "measure", "MAM", "compared"] and table.detail
     assert [row[0] for row in rows] == [
-        "words of entropy",
-        "",
-        "words of coverage",
-        "words of field",
-        "words of weight_change",
-        "words of purity",
+        f"words of {measure}"
+        for measure in ("entropy", "entropy", "coverage", "field", "weight_change", "purity")
     ]
-    assert rows[0][2:] == [
-        "behind 4", "`plain` → `con`", "50.0", "1.0", "25.0", "–", "not judged: collapsed",
+    assert rows[0][2:9] == [
+        "after 4", "`plain` → `con`", "50.0", "1.0", "25.0", "–", "not judged: collapsed",
     ]  # fmt: skip
-    assert rows[1][7:] == ["−11.0, −9.0", EACH]
+    assert rows[0][9] == "“quote of entropy” (Sec. I)"
+    assert rows[1][7:9] == ["−11.0, −9.0", EACH]
     assert rows[2][4:8] == ["2.50", "2.25", "0.25", "−0.25 ± 0.50"]
-    assert rows[3][2:8] == ["behind 4 → 3", "`plain`", "25.0", "6.2", "25.0", "−18.8 ± <0.1"]
-    assert rows[5][2:6] == ["behind 3", "its mean map → `plain`", "12.5", "25.0"]
-    assert rows[4][3:] == ["`plain`", "–", "+2.0", "+25.0", "+1.0, +3.0", EACH]
+    assert rows[3][2:8] == ["after 4 → 3", "`plain`", "25.0", "6.2", "25.0", "−18.8 ± <0.1"]
+    assert rows[4][3:9] == ["`plain`", "–", "+2.0", "+25.0", "+1.0, +3.0", EACH]
+    assert rows[5][2:6] == ["after 3", "its mean map → `plain`", "12.5", "25.0"]
+    (note,) = table.notes
+    assert "`plain` 2.0 after stage 3, 2.0 after stage 4" in note
 
 
-def test_counts_collapse_and_cells_are_told(content: dict[str, Any]) -> None:
-    page = " ".join(claims_section(content).split())
-    assert "232 queries of 60 people, in 2 trials an arm; 99 of these" in page
-    assert (
-        "Of 6 comparisons 1 are of attention that has collapsed, which says nothing; of the "
-        "others: 2 × “yes in each of 2”, 2 × “holds”, 1 × “not resolved”." in page
-    )
-    assert "**Collapsed** (†): behind stage 4 of `con`, the entropy of a trial is below 2 %" in page
-    assert "fields are 2.0 behind 3 and 2.0 behind 4 of `plain`" in page
-    assert "words of field (field down): “quote of field” (Sec. I)" in page
+def test_the_summary_counts_each_claims_verdicts(content: dict[str, Any]) -> None:
+    content["claims"].append(content["claims"][2] | {"verdict": "contradicted"})
+    rows = {(row[0], row[1]): row[2:] for row in summary_table("synthetic", content).rows}
+    assert rows == {
+        ("words of entropy", "entropy down"): ["0", "0", "0", "2"],
+        ("words of coverage", "coverage down"): ["0", "1", "1", "0"],
+        ("words of field", "field down"): ["1", "0", "0", "0"],
+        ("words of weight_change", "weight under occlusion down"): ["0", "0", "0", "1"],
+        ("words of purity", "purity down"): ["1", "0", "0", "0"],
+    }
 
 
-def test_every_measure_stands_with_its_interval(content: dict[str, Any]) -> None:
-    page = claims_section(content)
-    assert (
-        "#### The MAM behind stage 3" in page and "least 3.1 % and purity at most 75.0 %." in page
-    )
-    assert "Maps of 8 cells, a field is at least 12.5 %." in page
-    _, third, fourth = tables_of(page).values()
-    assert third == [
+@pytest.mark.parametrize(
+    ("verdict", "collapsed", "counted"),
+    [
+        ("holds", False, "holds"),
+        ("contradicted", False, "contradicted"),
+        ("not resolved", False, "not resolved"),
+        ("holds", True, "inconclusive"),
+        ("holds, though not in cells", False, "inconclusive"),
+        ("yes in each of 3", False, "inconclusive"),
+        ("the trainings disagree", False, "inconclusive"),
+        ("not measured: no masks", False, "inconclusive"),
+    ],
+)
+def test_only_resolved_verdicts_count_as_such(verdict: str, collapsed: bool, counted: str) -> None:
+    assert count_verdicts([{"verdict": verdict, "collapsed": collapsed}]) == {counted: 1}
+
+
+def test_claims_that_the_loss_optimises_are_counted() -> None:
+    held = {"verdict": "holds", "collapsed": False, "measure": "own_stripe"}
+    others = [held | {"measure": "purity"}, held | {"collapsed": True}]
+    assert count_optimised([held, *others, held | {"verdict": "not resolved"}]) == 1
+
+
+def test_collapse_is_named_by_stage_and_arm(content: dict[str, Any]) -> None:
+    assert collapsed_places(content) == "stage 4 of `con`"
+    assert collapsed_places(content | {"collapsed": []}) == ""
+
+
+def test_every_measure_has_its_interval_and_references(content: dict[str, Any]) -> None:
+    third, fourth = measures_tables("synthetic", content)
+    assert rows_of(third) == [
         ["arm", "field"],
         ["`plain`", "6.2 (5.0 to 7.5)"],
-        ["`plain`, always its mean map", "3.1"],
+        ["`plain`, its mean map", "3.1"],
         ["uniform attention", "25.0"],
     ]
-    assert fourth[1] == ["`plain`", "10.0", "+2.0 (−1.0 to +5.0)"]
-    assert fourth[2] == ["`con` †", "12.5 (12.0 to 13.0)", "–"]
-    assert fourth[4] == ["`con`, always its mean map", "6.2", "–"]
-
-
-def test_without_masks_or_collapse(content: dict[str, Any]) -> None:
-    content |= {"masks": False, "collapsed": [], "trials": 1}
-    content["claims"] = [
-        {
-            **claim("purity", ("plain", 4, 0.5), ("con", 4, 0.5), None, "not measured: no masks"),
-            **dict.fromkeys(("gain", "half_width")),
-            "trials": [],
-        }
-    ]
-    for side in ("before", "after"):
-        content["claims"][0][side] |= {"mean": None, "uniform": None}
-    page = claims_section(content)
-    rows = next(iter(tables_of(page).values()))
-    assert rows[1][4:] == ["–", "–", "–", "–", "not measured: no masks"]
-    assert "without label maps" in page and "Collapsed" not in page and "in 1 trial an" in page
-    assert "Counted in cells" not in page
-
-
-def test_no_mam_at_all(content: dict[str, Any]) -> None:
-    assert "Not measured: no arm that was run has a MAM." in claims_section(
-        content | {"claims": [], "measures": {}}
-    )
-
-
-def test_nothing_to_compare(content: dict[str, Any]) -> None:
-    page = claims_section(content | {"claims": []})
-    assert "#### The MAM behind stage 4" in page and "Of 0 comparisons" in page
+    assert fourth.rows[0] == ["`plain`", "10.0", "+2.0 (−1.0 to +5.0)"]
+    assert fourth.rows[1] == ["`con` †", "12.5 (12.0 to 13.0)", "–"]
+    assert fourth.rows[3] == ["`con`, its mean map", "6.2", "–"]
+    assert "least 3.1 % and purity at most 75.0 %" in third.notes[0]
+    assert fourth.notes[0].startswith("Maps of 8 cells, a field is at least 12.5 %.")
 
 
 def test_uniform_attention_of_other_maps_has_a_row_of_its_own(content: dict[str, Any]) -> None:
     content["measures"]["con"]["4"]["field"]["uniform"] = 0.5
     content["cells"]["con"]["4"] = 32
-    page = claims_section(content)
-    *_, fourth = tables_of(page).values()
-    assert [row[:2] for row in fourth[-2:]] == [
-        ["uniform attention, of `plain`", "25.0"],
-        ["uniform attention, of `con`", "50.0"],
+    _, fourth = measures_tables("synthetic", content)
+    assert [row[:2] for row in fourth.rows[-2:]] == [
+        ["uniform attention, `plain`", "25.0"],
+        ["uniform attention, `con`", "50.0"],
     ]
-    assert "of 8 cells, a field is at least 12.5 %" in page and "(maps of 32 cells, a" in page
+    assert "(maps of 32 cells, a" in fourth.notes[0]
+
+
+def test_what_was_not_measured_is_a_dash(content: dict[str, Any]) -> None:
+    one = claim("purity", ("plain", 4, 0.5), ("con", 4, 0.5), None, "not measured: no masks")
+    one |= {"gain": None, "half_width": None, "trials": []}
+    for side in ("before", "after"):
+        one[side] |= {"mean": None, "uniform": None}
+    (row,) = comparisons_table("synthetic", content | {"claims": [one]}).rows
+    assert row[4:9] == ["–", "–", "–", "–", "not measured: no masks"]
 
 
 def test_every_measure_has_a_title() -> None:

@@ -10,16 +10,13 @@ import pytest
 from reporting import made_up
 from reporting.page_parts import Page, make_retrievals, make_shown
 
-from cmmanet.reporting.markdown_tables import parser, tables_in
+from cmmanet.reporting.document import Document, Figure, Paragraph, Table, plain
+from cmmanet.reporting.figures.entry import Figure as Listed
 from cmmanet.reporting.page.content import evenly
-from cmmanet.reporting.page.markup import marked_up
 from cmmanet.reporting.page.render import render_page
 
 ARMS = ["baseline", "cmmanet-random_interval"]
 HEADLINE = ARMS[-1]
-FIGURES = (
-    "\n\n### Figures\n\n![rising](figures/synthetic/cmc.png)\n\n**CMC curves**. Six.\n\n## How"
-)
 HOSTILE = "</script><script>alert(1)</script><!-- \"'&"
 
 
@@ -29,14 +26,24 @@ def results():
 
 
 @pytest.fixture(scope="module")
-def text():
-    page = made_up.page(made_up.report(["synthetic"], ARMS), made_up.results("synthetic", 2, ARMS))
-    return page.replace("\n\n## How", FIGURES, 1)
+def document() -> Document:
+    return build(made_up.results("synthetic", 2, ARMS))
+
+
+def build(results: made_up.Results, **figure: str) -> Document:
+    listed = {"title": "CMC curves", "caption": "Six.", "alt": "rising", **figure}
+    figures = {"synthetic": [Listed(file="cmc.png", paper="Fig. 1", **listed)]}
+    arms = list(dict.fromkeys(arm for _, arm in results))
+    return made_up.document(
+        made_up.report(["synthetic"], arms).model_copy(update={"headline": arms[-1]}),
+        results,
+        figures=figures,
+    )
 
 
 @pytest.fixture(scope="module")
-def html(text, results):
-    return render_page(text, ARMS, HEADLINE, results, [make_shown("synthetic", ARMS)])
+def html(document, results):
+    return render_page(document, ARMS, HEADLINE, results, [make_shown("synthetic", ARMS)])
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +56,8 @@ def embedded(page: Page, anchor: str):
     return json.loads(script.text)
 
 
-def test_same_input_same_bytes(html, text, results) -> None:
-    assert html == render_page(text, ARMS, HEADLINE, results, [make_shown("synthetic", ARMS)])
+def test_same_input_same_bytes(html, document, results) -> None:
+    assert html == render_page(document, ARMS, HEADLINE, results, [make_shown("synthetic", ARMS)])
 
 
 def test_nothing_is_loaded_and_only_these_programs_run(page: Page) -> None:
@@ -123,21 +130,6 @@ def test_header_cells_say_what_they_head(page: Page) -> None:
         assert set(heads) == {"col"} or "row" in heads
 
 
-def test_an_empty_first_cell_belongs_to_the_row_above() -> None:
-    rows = ["| claim | arm | R1 |", "|:--|:--|--:|", "| sure | a | 1 |", "| | b | 2 |", "| | c | |"]
-    marked = marked_up("\n".join(["# T", "", "## S", "", *rows, "| not | d | 4 |"]), {})
-    page = Page(marked.sections[0].html)
-    heads = [cell for cell in page.all("th") if cell["scope"] == "row"]
-    assert [(cell.text, cell.attributes.get("rowspan")) for cell in heads] == [
-        ("sure", "3"), ("not", None),
-    ]  # fmt: skip
-    cells = [[c.text for c in page.all("td") if c.parent is row] for row in page.all("tr")]
-    assert cells == [[], ["a", "1"], ["b", "2"], ["c", ""], ["d", "4"]]
-    numbers = [cell.text for cell in page.all("th", "td") if "class" in cell.attributes]
-    assert numbers == ["R1", "1", "2", "", "4"]
-    assert not any("style" in cell.attributes for cell in page.all("th", "td"))
-
-
 def test_contents_reach_every_part(page: Page) -> None:
     (nav,) = page.all("nav")
     listed = [link["href"] for link in page.all("a") if _within(link, nav)]
@@ -145,32 +137,47 @@ def test_contents_reach_every_part(page: Page) -> None:
     assert listed == heads
 
 
-def test_links_to_a_tables_forms_can_be_told_apart(page: Page) -> None:
-    names = [link["aria-label"] for link in page.all("a") if link["href"].startswith("tables/t")]
-    assert "CSV of Table I. Comparison with related methods on iLIDS-VID" in names
-    assert len(names) == len(set(names)) == 16
+def test_links_to_a_tables_files_can_be_distinguished(page: Page, document: Document) -> None:
+    links = {
+        link["aria-label"]: link["href"]
+        for link in page.all("a")
+        if "aria-label" in link.attributes
+    }
+    assert links == {
+        f"{kind} of {table.caption}": f"tables/{table.name}.{ending}"
+        for table in document.tables
+        for kind, ending in (("CSV", "csv"), ("LaTeX", "tex"))
+    }
 
 
-def test_the_text_is_all_there(page: Page, text: str) -> None:
-    (main,) = page.all("main")
-    shown = " ".join(main.text.split())
-    tables = tables_in(parser().parse(text))
-    targets = [link["href"] for link in page.all("a")]
-    for table in tables:
-        assert f"tables/{table.name}.csv" in targets and f"tables/{table.name}.tex" in targets
-    for words in ("How to read these numbers", "Slips in the paper", "the official MARS code"):
-        assert words in shown
-    assert {"../README.md", "ambiguity.md"} <= set(targets)  # as in reports/tables.md
+def test_every_block_is_on_the_page_in_order(page: Page, document: Document) -> None:
+    shown = " ".join(page.all("main")[0].text.split())
+    place = 0
+    for block in document.blocks[1:]:
+        texts = []
+        if isinstance(block, Paragraph):
+            texts = [block.text]
+        elif isinstance(block, Table):
+            texts = [cell for row in (block.header, *block.rows) for cell in row]
+            texts += block.notes
+        for text in texts:
+            place = shown.index(" ".join(plain(text).split()), place)
+    assert {"../docs/interpretations.md", "ambiguity.md"} <= {link["href"] for link in page.all("a")}
 
 
-def test_figures_stand_in_the_text_and_are_listed(page: Page) -> None:
+def test_details_are_folded(page: Page, document: Document) -> None:
+    summaries = [element.text for element in page.all("summary")]
+    folded = [table.caption for table in document.tables if table.detail]
+    assert [text for text in summaries if text in folded] == folded
+
+
+def test_figures_have_their_captions(page: Page) -> None:
     (figure,) = page.all("figure")
     (image,) = page.all("img")
     assert image.parent and image.parent["class"] == "scroll" and image.parent.parent is figure
     assert image["alt"] == "rising" and (image["width"], image["height"]) == ("40", "20")
     (caption,) = page.all("figcaption")
-    assert caption.text.strip() == "CMC curves. Six."
-    assert [a.text for a in page.all("a") if a["href"] == f"#{figure['id']}"] == ["CMC curves"]
+    assert caption.text.strip() == "CMC curves (the paper's Fig. 1). Six."
 
 
 def test_charts_and_their_tables_hold_the_same(page: Page) -> None:
@@ -198,59 +205,54 @@ def _within(element, outer) -> bool:
 def test_every_training_says_where_it_comes_from(page: Page, results) -> None:
     rows = [row.text for row in page.all("tr") if "results/synthetic/" in row.text]
     assert len(rows) == sum(len(result.trials) for result in results) == 4
-    assert all("0" * 32 in row and "commit abc1234def" in row for row in rows)
+    assert all("0" * 32 in row and "abc1234def" in row for row in rows)
     assert all("uncommitted" not in row for row in rows)
 
 
-def test_uncommitted_code_is_marked(text, results) -> None:
+def test_uncommitted_code_is_marked(document, results) -> None:
     dirty = [made_up.changed(result, {"embedding/dirty": True}) for result in results]
-    html = render_page(text, ARMS, HEADLINE, dirty, [make_shown("synthetic", ARMS)])
-    assert html.count("commit abc1234def with uncommitted changes") == 4
+    html = render_page(document, ARMS, HEADLINE, dirty, [make_shown("synthetic", ARMS)])
+    assert html.count("<td>abc1234def with uncommitted changes") == 4
 
 
-def test_what_was_not_run_is_said(text, results) -> None:
-    nothing = make_shown(
-        "synthetic", ARMS, figures=[], pictures={}, cmc=[], training=[], retrievals=None
+def test_stages_that_were_not_run_leave_their_part_empty(results) -> None:
+    nothing = make_shown("synthetic", ARMS, pictures={}, cmc=[], training=[], retrievals=None)
+    document = made_up.document(
+        made_up.report(["synthetic"], ARMS), made_up.results("synthetic", 2, ARMS)
     )
-    plain = text.replace(FIGURES, "\n\n## How")
-    page = Page(render_page(plain, ARMS, HEADLINE, results, [nothing]))
-    assert [p.text for p in page.all("p")].count("Not run.") == 4
+    page = Page(render_page(document, ARMS, HEADLINE, results, [nothing]))
+    assert [p.text for p in page.all("p")].count("Not run.") == 3
     assert not page.all("canvas", "select", "img")
 
 
-def test_a_picture_that_is_gone_is_named(text, results) -> None:
-    gone = make_shown("synthetic", ARMS, figures=[], pictures={})
+def test_a_missing_image_is_named(document, results) -> None:
+    gone = make_shown("synthetic", ARMS, pictures={})
     with pytest.raises(ValueError, match=r"reports/figures/synthetic/cmc\.png: not there"):
-        render_page(text, ARMS, HEADLINE, results, [gone])
+        render_page(document, ARMS, HEADLINE, results, [gone])
 
 
-def test_a_text_without_a_title_is_refused(results) -> None:
-    with pytest.raises(ValueError, match="run the stage tables"):
-        render_page("no heading", ARMS, HEADLINE, results, [])
-
-
-def test_hostile_words_stay_words(text) -> None:
+def test_hostile_words_stay_words() -> None:
     arms = ["baseline", HOSTILE]
-    results = list(made_up.results("synthetic", 1, arms).values())
+    results = made_up.results("synthetic", 1, arms)
     shown = make_shown("synthetic", arms, retrievals=make_retrievals(arms, name=f"{HOSTILE}.jpg"))
-    hostile = text.replace("**CMC curves**", f"{HOSTILE} [x](javascript:alert(1))")
-    hostile = hostile.replace("![rising]", f"![{HOSTILE}]")
-    page = Page(render_page(hostile, arms, HOSTILE, results, [shown]))
+    hostile = f"{HOSTILE} [x](javascript:alert(1))"
+    document = build(results, title=hostile, alt=hostile, caption=hostile)
+    blocks = (*document.blocks, Paragraph(hostile), Figure(None, hostile, hostile, hostile))
+    page = Page(render_page(Document(blocks), arms, HOSTILE, list(results.values()), [shown]))
     programs = [each for each in page.all("script") if not each.attributes]
     assert len(programs) == 2 and len(page.all("script")) == 5
     assert not any("alert(1)" in program.text for program in programs)
     assert embedded(page, "retrievals-synthetic")["arms"] == arms
     assert not [link for link in page.all("a") if "javascript:" in link["href"]]
-    assert [image["alt"] for image in page.all("img")] == [HOSTILE]
+    assert [image["alt"] for image in page.all("img")] == [hostile]
 
 
-def test_thumbnails_must_be_pictures(text, results) -> None:
+def test_thumbnails_must_be_pictures(document, results) -> None:
     retrievals = make_retrievals(ARMS)
     retrievals["tracklets"]["0"]["image"] = "https://example.invalid/x.jpg"
+    shown = make_shown("synthetic", ARMS, retrievals=retrievals)
     with pytest.raises(ValueError, match="run retrievals again"):
-        render_page(
-            text, ARMS, HEADLINE, results, [make_shown("synthetic", ARMS, retrievals=retrievals)]
-        )
+        render_page(document, ARMS, HEADLINE, results, [shown])
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 5), (5, 5), (6, 5), (800, 200), (13, 12)])

@@ -22,10 +22,10 @@ ARMS = ["baseline", "multi_mam", "own.arm[2]'s"]
 @pytest.fixture(scope="module")
 def html():
     results = made_up.results("synthetic", 2, ARMS[:2])
-    report = made_up.report(["synthetic"], ARMS[:2]) | {"headline": "multi_mam"}
-    text = made_up.page(report, results)
+    report = made_up.report(["synthetic"], ARMS[:2])
+    document = made_up.document(report.model_copy(update={"headline": "multi_mam"}), results)
     return render_page(
-        text, ARMS, "multi_mam", list(results.values()), [make_shown("synthetic", ARMS)]
+        document, ARMS, "multi_mam", list(results.values()), [make_shown("synthetic", ARMS)]
     )
 
 
@@ -60,8 +60,8 @@ def test_charts_are_drawn_and_the_browser_answers(html: str, tmp_path: Path) -> 
     assert len(marks) == len(ARMS) * (20 + 4)
     (told,) = (each for each in page.all("p") if each.attributes.get("role") == "status")
     assert told.text == (
-        "Query 1 of 3, 0001C1T0001F001.jpg, by multi_mam: AP 1.0\N{NO-BREAK SPACE}%, first right "
-        "answer at rank 1, 10 of the first 10 right."
+        "Query 1 of 3, 0001C1T0001F001.jpg, by multi_mam: AP 1.0\N{NO-BREAK SPACE}%, first true "
+        "match at rank 1, 10 of the first 10 right."
     )
     answers = [each for each in page.all("li") if each.attributes.get("class") == "right"]
     assert len(answers) == 10 and answers[0].text.startswith("1. ✓ right")

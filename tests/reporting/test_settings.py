@@ -11,17 +11,17 @@ from conftest import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 from reporting import made_up
+from reporting.pages import table_of
 
 from cmmanet.evaluation.records import EvaluateResult
 from cmmanet.params import Params, load_params, resolve_arm
 from cmmanet.reporting.settings import (
     additions,
     changes,
-    deviation_mark,
     deviations,
-    settings,
-    stated_settings,
-    unmentioned_options,
+    difference,
+    settings_line,
+    settings_table,
 )
 
 NAMES = {"dataset", "arm", "variant", "recipe", "sampler", "seed", "trials"}
@@ -56,48 +56,43 @@ OTHERS = {
 }  # fmt: skip
 
 
-def test_every_setting_is_in_the_conditions() -> None:
+def test_every_setting_is_in_the_report() -> None:
     results, report = made_up.results("mars"), made_up.report(["mars"])
     key = ("mars", "cmmanet-random_interval")
     paths = set(leaves(results[key].config.model_dump(mode="json")))
     assert {path for path in paths if path not in NAMES} - {"sampling/kind"} == OTHERS.keys()
-    before = made_up.page(report, results)
+    before = table_of(made_up.document(report, results), "settings")
     for path, value in OTHERS.items():
         other = made_up.changed(results[key], {f"config/{path}": value})
-        after = made_up.page(report, results | {key: other})
-        old, new = (page.split("### Conditions")[1].split("\n###")[0] for page in (before, after))
-        assert old != new, path
+        after = table_of(made_up.document(report, results | {key: other}), "settings")
+        assert before != after, path
 
 
-def test_settings_read_like_params_yaml() -> None:
-    arms = [made_up.result("mars", arm, [0.8]) for arm in made_up.arms]
-    assert settings(arms[4:5]) == (
-        "*image* height 256, width 128; *clip* frames 6, flip on, erase 0; *batch* identities 7, "
-        "clips 4; *model* backbone resnet50, weights imagenet, last_stride 2, mam_after 3 and 4, "
-        "submodules 4, hidden 256, neck none; *losses* identity 1, smoothing 0, triplet 1, "
-        "margin 0.3, diversity 0.1, diversity_form eq8, concentration 0.1; *optimiser* lr 0.0002, "
-        "weight_decay 0.0005; *schedule* iterations 110, warmup 0, milestones 70 and 90; "
-        "*precision* auto; *sampling* random_interval with max_interval 8, draw "
-        "epoch, start any"
+def test_settings_table_has_the_papers_values_and_the_arms_that_differ() -> None:
+    on_mars = {arm: made_up.result("mars", arm, [0.8]) for arm in made_up.arms}
+    demo = {"baseline": made_up.result("synthetic", "baseline", [0.8], recipe="demo")}
+    table = settings_table({"mars": on_mars, "synthetic": demo})
+    assert table.header == ["setting", "the paper", "stated in", "MARS", "Synthetic"]
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["image.height"] == ["256", "Sec. IV-B", "256", "128"]
+    assert rows["clip.erase"] == ["not mentioned", "", "0", "0"]
+    assert rows["losses.margin"] == ["", "", "0.3", "0.3"]
+    product = rows["batch.identities × batch.clips"]
+    assert product == ["28", "Sec. IV-B, batch size", "28", "24"]
+    assert rows["model.mam_after"][2] == (
+        "3 and 4 (none for `baseline`; 4 for `single_mam`, `single_mam_con`)"
     )
-    text = settings(arms)
-    assert "mam_after 3 and 4 (none for `baseline`; 4 for `single_mam`, `single_mam_con`), " in text
-    assert "concentration 0.1 (0 for `single_mam`, `multi_mam`);" in text
-    assert text.endswith("start any (restricted for `cmmanet-restricted`)")
-    assert text.count("`") == 2 * 6
+    assert rows["sampling"][2].endswith("start any (restricted for `cmmanet-restricted`)")
 
 
 @pytest.mark.parametrize(
     ("path", "value", "shown"),
     [
-        ("optimiser/lr", 0.01, "lr 0.0002 (0.01 for `k8`), weight_decay 0.0005"),
+        ("optimiser/lr", 0.01, "optimiser.lr 0.0002 (0.01 for `k8`)"),
         ("optimiser/weight_decay", 1e-05, "weight_decay 0.0005 (1e-05 for `k8`)"),
         ("losses/triplet", 0.5, "triplet 1 (0.5 for `k8`)"),
         ("losses/margin", "soft", "margin 0.3 (soft for `k8`)"),
-        ("losses/diversity_form", "eq7", "diversity_form eq8 (eq7 for `k8`)"),
         ("clip/flip", False, "flip on (off for `k8`)"),
-        ("clip/erase", 0.5, "erase 0 (0.5 for `k8`)"),
-        ("model/neck", "bnneck", "neck none (bnneck for `k8`)"),
         ("schedule/iterations", 60000, "iterations 110 (60,000 for `k8`)"),
         ("schedule/milestones", [], "milestones 70 and 90 (none for `k8`)"),
         (
@@ -113,8 +108,8 @@ def test_settings_read_like_params_yaml() -> None:
     ],
 )
 def test_a_changed_value_names_its_arm(path: str, value: Any, shown: str) -> None:
-    assert shown not in settings([arm("multi_mam"), arm()])
-    assert shown in settings([arm("multi_mam"), arm(**{path: value})])
+    assert shown not in settings_line([arm("multi_mam"), arm()])
+    assert shown in settings_line([arm("multi_mam"), arm(**{path: value})])
 
 
 positive = st.floats(min_value=0, max_value=1e6, exclude_min=True)
@@ -122,7 +117,7 @@ positive = st.floats(min_value=0, max_value=1e6, exclude_min=True)
 
 @given(rates=st.lists(positive, min_size=2, max_size=2, unique=True))
 def test_no_two_values_read_the_same(rates: list[float]) -> None:
-    assert len({settings([arm(**{"optimiser/lr": rate})]) for rate in rates}) == 2
+    assert len({settings_line([arm(**{"optimiser/lr": rate})]) for rate in rates}) == 2
 
 
 def test_shipped_paper_recipe_has_all_that_the_paper_states() -> None:
@@ -169,9 +164,7 @@ def test_deviations_are_told_by_value(path: str, value: Any, told: str) -> None:
     assert deviations(arm().config) == []
     result = arm(**{path: value})
     assert deviations(result.config) == [told]
-    assert deviation_mark(result) == f"recipe paper: {told}"
-    # What the settings' bullet of the page says is what is compared with.
-    assert told.split("the paper: ")[1].rstrip(")") in stated_settings()
+    assert difference(result.config) == told
 
 
 @pytest.mark.parametrize(
@@ -188,21 +181,20 @@ def test_one_option_that_the_paper_does_not_mention_is_told(
 ) -> None:
     result = arm(**{path: value})
     assert deviations(result.config) == [] and additions(result.config) == [told]
-    assert deviation_mark(result) == f"recipe paper: {told}"
-    assert path.replace("/", ".") in unmentioned_options()
+    assert difference(result.config) == told
     # With a deviation beside it, and with more than can be spelt out.
     result = arm(**{path: value, "optimiser/lr": 0.01})
-    mark = f"recipe paper: optimiser.lr 0.01 (the paper: 0.0002), {told}"
-    assert deviation_mark(result) == mark
+    mark = f"optimiser.lr 0.01 (the paper: 0.0002), {told}"
+    assert difference(result.config) == mark
     result = arm(**{path: value, "optimiser/lr": 0.01, "clip/frames": 4})
-    mark = "recipe paper: 2 of the paper's 9 settings differ, 1 option that it does not mention"
-    assert deviation_mark(result) == mark
+    mark = "2 of the paper's 9 settings differ, 1 option that it does not mention"
+    assert difference(result.config) == mark
 
 
 def test_options_alone_can_be_too_many_to_spell_out() -> None:
     result = arm(**{"clip/erase": 0.5, "losses/smoothing": 0.1, "schedule/warmup": 10})
-    mark = "recipe paper: 3 options that the paper does not mention"
-    assert deviation_mark(result) == mark
+    mark = "3 options that the paper does not mention"
+    assert difference(result.config) == mark
 
 
 def test_what_the_paper_leaves_open_is_no_deviation() -> None:
@@ -213,17 +205,17 @@ def test_what_the_paper_leaves_open_is_no_deviation() -> None:
 
 def test_two_deviations_are_spelt_out_and_more_are_counted() -> None:
     two = {"model/hidden": 128, "clip/frames": 4}
-    assert deviation_mark(arm(**two)) == (
-        "recipe paper: clip.frames 4 (the paper: 6), model.hidden 128 (the paper: 256)"
+    assert difference(arm(**two).config) == (
+        "clip.frames 4 (the paper: 6), model.hidden 128 (the paper: 256)"
     )
-    mark = "recipe paper: 3 of the paper's 9 settings differ"
-    assert deviation_mark(arm(**two, **{"optimiser/lr": 0.01})) == mark
+    mark = "3 of the paper's 9 settings differ"
+    assert difference(arm(**two, **{"optimiser/lr": 0.01}).config) == mark
     result = made_up.result("mars", "k8", [0.8], recipe="demo")
     # Size, frames, batch of 24, backbone, weights, learning rate.
-    assert deviation_mark(result) == "recipe demo: 6 of the paper's 9 settings differ"
-    assert deviation_mark(made_up.result("mars", "k8", [0.8], recipe="renamed")) == ""
-    assert deviation_mark(made_up.result("mars", "k8", [0.8], recipe="strong")) == (
-        "recipe strong: 3 of the paper's 9 settings differ, 4 options that it does not mention"
+    assert difference(result.config) == "6 of the paper's 9 settings differ"
+    assert difference(made_up.result("mars", "k8", [0.8], recipe="renamed").config) == ""
+    assert difference(made_up.result("mars", "k8", [0.8], recipe="strong").config) == (
+        "3 of the paper's 9 settings differ, 4 options that it does not mention"
     )
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cmmanet.evaluation.comparison import Comparison, Step
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.records import ArmResult, EvaluateResult
 from cmmanet.evaluation.uncertainty import Gain
 from cmmanet.params import READING, ReadingsPlan
-from cmmanet.reporting.conditions import conditions, not_the_papers, reranked_with
+from cmmanet.reporting import conditions
+from cmmanet.reporting.contrasts import INCONCLUSIVE, uncertainty, verdict, with_half_width
+from cmmanet.reporting.document import Document, Table, render, table
+from cmmanet.reporting.formats import DASH, measured
 from cmmanet.reporting.inputs import is_partial, title
-from cmmanet.reporting.markdown import DASH, measured, paragraph, table
-from cmmanet.reporting.settings import changes
-from cmmanet.reporting.steps import NO_TELLING, sureness, verdict, with_half_width
+from cmmanet.reporting.settings import changes, settings_line
 from cmmanet.reporting.training_warnings import list_warnings
 
 HEADER = [
-    "reading",
+    "interpretation",
     "in place of the default",
     "R1",
     "gain in R1",
@@ -26,79 +28,81 @@ HEADER = [
     "verdict on R1",
 ]
 
-LEGEND = (
-    "Each row has one reading changed: the arm trained anew with the same seeds, or its networks "
-    "scored otherwise. Values are percent, mean ± sample standard deviation over trials. Gains are "
-    "over the default, ± half of their 95 % interval; resolved means that the interval leaves out "
-    f"zero. {NO_TELLING} Other queries: some have no right answer left, so that nothing can be "
-    "subtracted. Many rows are judged at once and nothing is corrected for that: of twenty "
-    "readings that change nothing, one is expected to look resolved. More on metrics and "
-    "protocols: [tables.md](tables.md)."
-)
 
-
-def render_ambiguity(
+def build_ambiguity(
     plan: ReadingsPlan,
     results: Mapping[tuple[str, str], EvaluateResult],
     trained: Mapping[str, Comparison],
     scored: Mapping[str, Sequence[Step]],
-) -> str:
-    """Render the page reports/ambiguity.md.
+) -> Document:
+    """Return the page reports/ambiguity.md.
 
     Args:
-        plan: names the arm, its readings and the datasets.
+        plan: names the arm, its interpretations and the datasets.
         results: by (dataset, arm).
-        trained: by dataset, the arm compared with its readings.
-        scored: by dataset, the steps from the arm's scoring to others.
+        trained: by dataset, the arm compared with its interpretations.
+        scored: by dataset, the contrasts of the arm's scoring with others.
     """
+    names = [plan.arm, *(f"{READING}{name}" for name in plan.readings)]
+    arms = {
+        dataset: {name.removeprefix(READING): results[dataset, name] for name in names}
+        for dataset in plan.datasets
+    }
+    return render(
+        "ambiguity.md.j2",
+        arm=plan.arm,
+        inconclusive=INCONCLUSIVE,
+        runs=conditions.runs_table(arms),
+        datasets=[
+            _dataset(plan, dataset, arms[dataset], trained[dataset], scored[dataset])
+            for dataset in plan.datasets
+        ],
+    )
+
+
+def _dataset(
+    plan: ReadingsPlan,
+    dataset: str,
+    arms: Mapping[str, EvaluateResult],
+    trained: Comparison,
+    scored: Sequence[Step],
+) -> dict[str, Any]:
     scoring = Scoring(plan.distance, plan.test_frames)
-    arm = plan.arm
-    parts = [
-        "# What the paper leaves open, and what it is worth",
-        paragraph(
-            f"The paper's own arm, `{arm}`, under other readings of what the paper does not say. "
-            "What each default is and why stands in the [README](../README.md)."
+    own, every = arms[plan.arm], list(arms.values())
+    return {
+        "name": title(dataset),
+        "partial": is_partial(every),
+        "conditions": conditions.line(every, scoring),
+        "protocol": conditions.protocol([own]),
+        "settings": settings_line([own]),
+        "trained": _table(
+            f"{title(dataset)}: trained differently", _trained(arms, plan.arm, scoring, trained)
         ),
-        paragraph(LEGEND),
-    ]
-    for dataset in plan.datasets:
-        own = results[dataset, arm]
-        readings = [f"{READING}{name}" for name in plan.readings]
-        arms = {name: results[dataset, name] for name in (arm, *readings)}
-        named = {name.removeprefix(READING): result for name, result in arms.items()}
-        parts.append(f"## {title(dataset)}")
-        if is_partial(arms.values()):
-            parts.append("**Partial data:** only a part of the dataset was there.")
-        parts += [
-            *not_the_papers(named),
-            "### Trained otherwise",
-            table(HEADER, _trained(arms, arm, scoring, trained[dataset]), 2, last_text=True),
-            sureness(dataset, trained[dataset]),
-            *list_warnings(named),
-            "### Scored otherwise",
-            "The same networks as the first row above.",
-            table(HEADER, _scored(own, scoring, scored[dataset]), 2, last_text=True),
-            *reranked_with([own]),
-            conditions([own], scoring),
-        ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        "uncertainty": uncertainty(trained),
+        "warnings": list_warnings(arms),
+        "scored": _table(f"{title(dataset)}: scored differently", _scored(own, scoring, scored)),
+        "reranking": conditions.reranking([own]),
+    }
+
+
+def _table(caption: str, rows: list[list[str]]) -> Table:
+    return table(caption, HEADER, rows, texts=2, alignment="llrrrrl")
 
 
 def _trained(
     arms: Mapping[str, ArmResult], first: str, scoring: Scoring, comparison: Comparison
 ) -> list[list[str]]:
     rows = []
-    for arm, result in arms.items():
+    for name, result in arms.items():
         r1, mean_ap = (measured(result, scoring, metric) for metric in ("rank1", "map"))
-        if arm == first:
-            rows.append([f"`{arm}`", "the default", r1, DASH, mean_ap, DASH, DASH])
+        what = ", ".join(changes(arms[first].config, result.config))
+        if name == first:
+            what, cells = "the default", [DASH, mean_ap, DASH, DASH]
+        elif gains := comparison.gains(first, f"{READING}{name}"):
+            cells = _gained(gains, mean_ap)
         else:
-            name = f"`{arm.removeprefix(READING)}`"
-            what = ", ".join(changes(arms[first].config, result.config))
-            if gains := comparison.gains(first, arm):
-                rows.append([name, what, r1, *_gained(gains, mean_ap)])
-            else:
-                rows.append([name, "as this recipe has it", r1, DASH, mean_ap, DASH, DASH])
+            what, cells = "already in this recipe", [DASH, mean_ap, DASH, DASH]
+        rows.append([f"`{name}`", what, r1, *cells])
     return rows
 
 

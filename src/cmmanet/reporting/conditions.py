@@ -1,60 +1,91 @@
-"""The conditions of measured numbers, as text for a page."""
+"""The conditions of measured numbers: one table of runs, and one line per table."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from cmmanet.evaluation.metrics import Scoring
-from cmmanet.evaluation.records import ArmResult
-from cmmanet.reporting.environments import provenance
-from cmmanet.reporting.inputs import title
-from cmmanet.reporting.markdown import bullets, distinct, escape, paragraph, span, where
-from cmmanet.reporting.settings import deviation_mark, settings
+from cmmanet.evaluation.records import ArmResult, CrossResult, EvaluateResult
+from cmmanet.reporting.document import Table, escape, table
+from cmmanet.reporting.environments import commits, dates, devices, versions
+from cmmanet.reporting.formats import distinct, names, span
+from cmmanet.reporting.inputs import is_partial, title
+from cmmanet.reporting.settings import difference
 
-_WORDS = {"dense": "every frame", "chunk_first": "the first frame of each chunk"}
+_FRAMES = {"dense": "all test frames", "chunk_first": "the first test frame of each chunk"}
 
 
-def conditions(arms: Sequence[ArmResult], scoring: Scoring) -> str:
-    """Describe everything that can change these numbers without changing the method."""
-    tested = (
-        f"test frames: {in_words(scoring)} ({scoring.test_frames}); {scoring.distance} distance"
+def runs_table(results: Mapping[str, Mapping[str, ArmResult]]) -> Table:
+    """Return the conditions of every arm by dataset; arms with the same conditions share a row."""
+    rows = []
+    for dataset, arms in results.items():
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for arm, result in arms.items():
+            alike.setdefault(_conditions(result), []).append(arm)
+        for cells, having in alike.items():
+            which = f"all {len(arms)}" if len(alike) == 1 else names(having)
+            rows.append([title(dataset), which, *cells])
+    header = [
+        "dataset", "arms", "recipe", "differs from the paper's settings", "runs", "device", "torch",
+        "date", "commit",
+    ]  # fmt: skip
+    return table("Runs", header, rows, texts=len(header))
+
+
+def _conditions(result: ArmResult) -> tuple[str, ...]:
+    return (
+        result.recipe,
+        escape(difference(result.config)) or "no",
+        runs(result),
+        devices(result),
+        versions(result),
+        dates([result]),
+        commits(result),
     )
+
+
+def runs(result: ArmResult) -> str:
+    """Return the number of runs, and their seeds and iterations."""
+    name, count = run_name(result), len(result.trials)
+    seeds = sorted({run.seed for run in result.trials})
+    iterations = span(run.iterations for run in result.trials)
+    return (
+        f"{count} {name}{'s' if count > 1 else ''} of {iterations} iterations, "
+        f"seed{'s' if len(seeds) > 1 else ''} {span(seeds)}"
+    )
+
+
+def run_name(result: ArmResult) -> str:
+    """Return what differs between runs: the split if the protocol has several, else the seed.
+
+    A run tested on another dataset has scores that are means over its splits.
+    """
+    over_splits = result.protocol.name == "two-camera" and not isinstance(result, CrossResult)
+    return "split" if over_splits else "run"
+
+
+def count_runs(arms: Sequence[ArmResult]) -> str:
+    """Return the number of runs per arm: `3 runs`."""
+    counts = [len(result.trials) for result in arms]
+    return f"{span(counts)} {run_name(arms[0])}{'s' if max(counts) > 1 else ''}"
+
+
+def line(arms: Sequence[ArmResult], scoring: Scoring) -> str:
+    """Return the conditions of a table in one line."""
     recipes = distinct(result.recipe for result in arms)
-    items = [
-        protocol(arms),
-        f"{tested}; mAP: official (trapezoid); {_trials(arms)}",
-        f"recipe {recipes}: {settings(arms)}",
-        provenance(arms),
-    ]
-    return f"What the numbers on {title(arms[0].dataset)} depend on:\n\n{bullets(items)}"
-
-
-def not_the_papers(arms: Mapping[str, ArmResult]) -> list[str]:
-    """Describe how these runs differ from the paper's; for the place before their numbers."""
-    marks = where({arm: deviation_mark(result) for arm, result in arms.items()})
-    return [paragraph(f"**Not the paper's settings:** {escape(mark)}.") for mark in marks]
-
-
-def reranked_with(arms: Iterable[ArmResult]) -> list[str]:
-    """Return the parameters of re-ranking, where it was done."""
-    used = [
-        ", ".join(f"{name} {value:g}" for name, value in result.reranking)
-        for result in arms
-        if result.reranking is not None
-    ]
-    return [f"Re-ranked with {distinct(used)}."] if used else []
+    return (
+        f"{title(arms[0].dataset)}: recipe {recipes}, {count_runs(arms)} per arm, "
+        f"{in_words(scoring)}"
+    )
 
 
 def in_words(scoring: Scoring) -> str:
-    """Return the test frames of a scoring in words."""
-    return _WORDS[scoring.test_frames]
-
-
-def trial_name(result: ArmResult) -> str:
-    """Return what a run varies: the split where the protocol has several, else the seed alone."""
-    return "split" if result.protocol.name == "two-camera" else "trial"
+    """Return a scoring in words."""
+    return f"{scoring.distance} distance, {_FRAMES[scoring.test_frames]} ({scoring.test_frames})"
 
 
 def protocol(arms: Sequence[ArmResult]) -> str:
-    """Describe how queries met the gallery."""
+    """Describe queries and gallery."""
     # One protocol serves all arms of a dataset: they share its plan and its splits.
     used = arms[0].protocol
     lost = max(
@@ -64,22 +95,29 @@ def protocol(arms: Sequence[ArmResult]) -> str:
         for name, metrics in run.metrics.items()
         if "without_queries" not in name  # not the protocol
     )
-    dropped = f", up to {lost:,} of them dropped for want of a right answer" if lost else ""
+    dropped = f", up to {lost:,} without a true match left out" if lost else ""
     return (
-        f"protocol {used.name}, splits of {used.splits}: "
-        f"{used.query:,} queries{dropped} (one is {100 / used.query:.2f} points), "
-        f"gallery {used.gallery:,} with {used.distractors:,} distractors and "
-        f"{used.junk:,} junk"
+        f"protocol {used.name}, splits of {used.splits}; {used.query:,} queries{dropped} "
+        f"(one is {100 / used.query:.2f} points), gallery of {used.gallery:,} with "
+        f"{used.distractors:,} distractors and {used.junk:,} junk"
     )
 
 
-def _trials(arms: Sequence[ArmResult]) -> str:
-    counts = [len(result.trials) for result in arms]
-    name = trial_name(arms[0])
-    overlap = " (they overlap: ± is no standard error)" if name == "split" else ""
-    seeds = sorted({run.seed for result in arms for run in result.trials})
-    iterations = span(run.iterations for result in arms for run in result.trials)
-    return (
-        f"{span(counts)} {name}{'s' if max(counts) > 1 else ''}{overlap} of {iterations} "
-        f"iterations, seed{'s' if len(seeds) > 1 else ''} {span(seeds)}"
-    )
+def reranking(arms: Iterable[ArmResult]) -> str:
+    """Return the parameters of re-ranking; empty if nothing was re-ranked."""
+    used = [
+        ", ".join(f"{name} {value:g}" for name, value in result.reranking)
+        for result in arms
+        if result.reranking is not None
+    ]
+    return distinct(used)
+
+
+def missing_data(arms: Sequence[EvaluateResult]) -> str:
+    """Return the extent of partial data: `142,000 of 1,191,003 frames`; empty if in full."""
+    if not is_partial(arms):
+        return ""
+    data = next(result.data for result in arms if result.partial)
+    if data.official_frames is None:
+        return f"{data.found_frames:,} frames"
+    return f"{data.found_frames:,} of {data.official_frames:,} frames"

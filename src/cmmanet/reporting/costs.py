@@ -1,90 +1,71 @@
-"""Cost of each arm: counted on the network, and measured in the runs behind its numbers."""
+"""Cost of each arm: counted on the network, and measured during its runs."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cmmanet.evaluation.records import ArmResult, Cost, Environment
-from cmmanet.reporting.markdown import DASH, by_arm, paragraph, table
+from cmmanet.evaluation.records import ArmResult, Cost
+from cmmanet.reporting.document import Table, table
+from cmmanet.reporting.environments import machine
+from cmmanet.reporting.formats import DASH
 
 
-def costs(arms: Mapping[str, ArmResult]) -> list[str]:
-    """Return the table of costs: one row per arm, over all its runs.
+def costs_table(caption: str, arms: Mapping[str, ArmResult]) -> Table:
+    """Return the cost of each arm over all its runs.
 
     Times are those of the stages as they ran, with decoding, warm-up and other load on the machine.
     """
-    header = ["arm", "parameters", "multiply-adds a frame"]
+    header = ["arm", "parameters, M", "multiply-adds per frame, G"]
     for stage in ("training", "embedding"):
-        header += [f"{stage}, frames/s", f"{stage}, peak memory", f"{stage}, time"]
-    runs = {arm: [run.cost for run in result.trials] for arm, result in arms.items()}
-    rows = [[f"`{arm}`", *_cells(each)] for arm, each in runs.items()]
-    how = f"{_measured_how(list(arms.values()))} {_noise(arms, runs)}"
-    return ["### What it costs", table(header, rows, texts=1), paragraph(how)]
+        header += [f"{stage}, frames/s", f"{stage}, peak memory, GiB", f"{stage}, time"]
+    rows = [
+        [f"`{arm}`", *_cells([run.cost for run in result.trials])] for arm, result in arms.items()
+    ]
+    return table(caption, header, rows, texts=1)
+
+
+def noise(arms: Mapping[str, ArmResult]) -> tuple[str, str, int] | None:
+    """Return the two arms of equal work whose embedding rates differ most, and by how many percent.
+
+    None where no two arms do the same work on the same kind of machine at different rates.
+    """
+    alike: dict[tuple[int, int, str], list[tuple[float, str]]] = {}
+    for arm, result in arms.items():
+        costs = [run.cost for run in result.trials]
+        frames = sum(cost.embed_frames for cost in costs)
+        seconds = sum(cost.embed_seconds for cost in costs)
+        if frames and seconds:
+            work = costs[0].parameters, costs[0].multiply_adds, machine(result.embedding)
+            alike.setdefault(work, []).append((frames / seconds, arm))
+    if not alike:
+        return None
+    ends = [(max(rates), min(rates)) for rates in alike.values()]
+    (fast, first), (slow, last) = max(ends, key=lambda pair: pair[0][0] / pair[1][0])
+    return None if fast == slow else (first, last, round(100 * (fast / slow - 1)))
 
 
 def _cells(runs: Sequence[Cost]) -> list[str]:
     trained = sum(run.train_seconds for run in runs)
     embedded = sum(run.embed_seconds for run in runs)
     return [
-        f"{runs[0].parameters / 1e6:.1f} M",
+        f"{runs[0].parameters / 1e6:.1f}",
         # `#` keeps the last zeros of 0.300.
-        f"{runs[0].multiply_adds / 1e9:#.3g}".rstrip(".") + " G",
+        f"{runs[0].multiply_adds / 1e9:#.3g}".rstrip("."),
         _rate(sum(run.train_frames for run in runs), trained),
-        _bytes(max(run.train_peak_memory for run in runs)),
+        _gibibytes(max(run.train_peak_memory for run in runs)),
         _duration(trained),
         _rate(sum(run.embed_frames for run in runs), embedded),
-        _bytes(max(run.embed_peak_memory for run in runs)),
+        _gibibytes(max(run.embed_peak_memory for run in runs)),
         _duration(embedded),
     ]
-
-
-def _measured_how(arms: Sequence[ArmResult]) -> str:
-    trained = by_arm({result.arm: _machine(result.environment) for result in arms})
-    embedded = by_arm({result.arm: _machine(result.embedding) for result in arms})
-    machines = f"Trained on {trained}"
-    if embedded != trained:
-        machines += f", embedded on {embedded}"
-    return (
-        f"{machines}. Parameters and multiply-adds are those of embedding a frame, without the "
-        "classifier; multiply-adds those of convolutions and matrix products. Times are of all "
-        "trials together, frames a second are over whole runs, decoding included, and with "
-        "whatever else the machine was doing. Peak memory is what PyTorch allocated on a GPU; on a "
-        "CPU it is that of the main process, its libraries included, without the workers that "
-        "decode."
-    )
-
-
-def _noise(arms: Mapping[str, ArmResult], runs: Mapping[str, Sequence[Cost]]) -> str:
-    """Compare the embedding rates of arms that do the same work; empty where none do."""
-    alike: dict[tuple[int, int, str], list[tuple[float, str]]] = {}
-    for arm, each in runs.items():
-        frames = sum(run.embed_frames for run in each)
-        seconds = sum(run.embed_seconds for run in each)
-        if frames and seconds:
-            work = each[0].parameters, each[0].multiply_adds
-            same = *work, _machine(arms[arm].embedding)
-            alike.setdefault(same, []).append((frames / seconds, arm))
-    if not alike:
-        return ""
-    ends = [(max(rates), min(rates)) for rates in alike.values()]
-    (fast, first), (slow, last) = max(ends, key=lambda pair: pair[0][0] / pair[1][0])
-    if fast == slow:
-        return ""
-    return (
-        f"`{first}` and `{last}` have the same parameters and multiply-adds and were embedded on "
-        f"the same kind of machine, at rates that differ by {100 * (fast / slow - 1):.0f} %: "
-        "smaller differences between rates of embedding mean nothing."
-    )
-
-
-def _machine(used: Environment) -> str:
-    return f"{used.device}, {used.precision}"
 
 
 def _rate(frames: int, seconds: float) -> str:
     return f"{frames / seconds:,.0f}" if seconds else DASH
 
 
-def _bytes(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB"
+def _gibibytes(count: int) -> str:
+    return f"{count / 2**30:.2f}"
 
 
 def _duration(seconds: float) -> str:

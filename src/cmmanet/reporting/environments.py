@@ -1,23 +1,10 @@
-"""Machine, versions, code and dates behind the numbers."""
+"""Machine, versions, code and dates of results."""
 
-from collections.abc import Iterable, Sequence
+from __future__ import annotations
 
-from cmmanet.evaluation.records import ArmResult, Code, Environment, TrainingEnvironment
-from cmmanet.reporting.markdown import by_arm, where
+from collections.abc import Iterable
 
-
-def provenance(arms: Sequence[ArmResult]) -> str:
-    """Describe the machine, versions and code of training, and what differed in later stages."""
-    trained = {result.arm: result.environment for result in arms}
-    parts = [
-        f"trained on {by_arm({arm: _training(used) for arm, used in trained.items()})}",
-        by_arm({arm: _versions(used) for arm, used in trained.items()}),
-        by_arm({arm: commit_name(used) for arm, used in trained.items()}),
-        *where({result.arm: _embedded(result) for result in arms}),
-        *where({result.arm: _evaluated(result) for result in arms}),
-        f"measured {dates(arms)}",
-    ]
-    return "; ".join(parts)
+from cmmanet.evaluation.records import ArmResult, Code, Environment
 
 
 def dates(arms: Iterable[ArmResult]) -> str:
@@ -30,56 +17,64 @@ def dates(arms: Iterable[ArmResult]) -> str:
     return " to ".join(dict.fromkeys((days[0], days[-1])))
 
 
-def devices(arms: Iterable[ArmResult]) -> list[str]:
-    """Return the devices of training and embedding."""
-    return [stage.device for result in arms for stage in (result.environment, result.embedding)]
+def devices(result: ArmResult) -> str:
+    """Return the device of training, and of embedding if it differs."""
+    used = result.environment
+    trained = _device(used)
+    if used.processes > 1:
+        trained += f", {used.processes} processes"
+    # On the same machine, nondeterministic kernels matter in training alone.
+    if machine(result.embedding) == machine(used):
+        return trained
+    return f"{trained}; embedded on {_device(result.embedding)}"
+
+
+def machine(used: Environment) -> str:
+    """Return the device and its precision."""
+    return f"{used.device}, {used.precision}"
+
+
+def versions(result: ArmResult) -> str:
+    """Return the versions of training, and of embedding if they differ."""
+    return _both(_versions(result.environment), "embedded with", _versions(result.embedding))
+
+
+def commits(result: ArmResult) -> str:
+    """Return the commit of training, and those of later stages if they differ."""
+    trained, embedded, evaluated = map(
+        commit_name, (result.environment, result.embedding, result.evaluation)
+    )
+    text = _both(trained, "embedded at", embedded)
+    return text if evaluated == trained else f"{text}; evaluated at {evaluated}"
 
 
 def commit_name(used: Code) -> str:
-    """Return a commit by its first digits, and whether the code was as committed."""
+    """Return a commit's first digits, and whether the code was as committed."""
     if used.commit is None:
-        return "commit unknown"
+        return "unknown"
     changes = {True: " with uncommitted changes", False: "", None: ", uncommitted changes unknown"}
-    return f"commit {used.commit[:10]}{changes[used.dirty]}"
+    return f"{used.commit[:10]}{changes[used.dirty]}"
 
 
-def _embedded(result: ArmResult) -> str:
-    before, after = result.environment, result.embedding
-    changed = [
-        f"{word} {text(after)}"
-        for word, text in (("with", _versions), ("at", commit_name))
-        if text(after) != text(before)
-    ]
-    if _machine(after) != _machine(before):
-        changed.insert(0, f"on {_machine(after)}{_reproducible(after)}")
-    return f"embedded {', '.join(changed)}" if changed else ""
+def _both(trained: str, words: str, embedded: str) -> str:
+    return trained if embedded == trained else f"{trained}; {words} {embedded}"
 
 
-def _evaluated(result: ArmResult) -> str:
-    commit = commit_name(result.evaluation)
-    return "" if commit == commit_name(result.environment) else f"evaluated at {commit}"
-
-
-def _training(used: TrainingEnvironment) -> str:
-    processes = f", by {used.processes} processes" if used.processes > 1 else ""
-    return f"{_machine(used)}{_reproducible(used)}{processes}"
-
-
-def _machine(used: Environment) -> str:
-    return f"{used.device}, {used.precision}"
+def _device(used: Environment) -> str:
+    return f"{machine(used)}{_reproducible(used)}"
 
 
 def _reproducible(used: Environment) -> str:
     """Describe whether the same seed gives the same last digits, as far as that is known."""
     if used.nondeterministic:
-        return f", without deterministic kernels for {', '.join(used.nondeterministic)}"
+        return f", no deterministic kernels for {', '.join(used.nondeterministic)}"
     if used.device.startswith("CPU"):
         return ""
     # PyTorch does not report the kernels of Apple's GPUs.
     if used.device.endswith("(MPS)"):
-        return ", not bit-reproducible on a GPU"
-    return ", with deterministic kernels"
+        return ", not bit-reproducible"
+    return ", deterministic kernels"
 
 
 def _versions(used: Environment) -> str:
-    return f"torch {used.torch}, torchvision {used.torchvision}, Python {used.python}"
+    return f"{used.torch} (torchvision {used.torchvision}, Python {used.python})"

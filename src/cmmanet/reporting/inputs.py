@@ -54,6 +54,11 @@ def title(dataset: str) -> str:
     return DATASETS[dataset].title
 
 
+def dataset_heading(dataset: str) -> str:
+    """Return the heading of a dataset's section."""
+    return f"{title(dataset)}: all measurements"
+
+
 def is_partial(arms: Iterable[ArmResult]) -> bool:
     """Return whether any of these results comes from a part of its dataset."""
     return any(result.partial for result in arms)

@@ -1,4 +1,4 @@
-"""Text and tables as LaTeX source, in plain ASCII."""
+"""Tables as LaTeX source, in plain ASCII."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from markdown_it.token import Token
-
-from cmmanet.reporting.markdown_tables import Cell, Table
+from cmmanet.reporting.document import Table, plain, spans
 
 # What a character is in LaTeX, where it is not itself.
 _SIGNS = {
@@ -23,7 +21,7 @@ _SIGNS = {
     "µ": r"$\mu$", "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "δ": r"$\delta$",
     "ε": r"$\epsilon$", "λ": r"$\lambda$", "μ": r"$\mu$", "σ": r"$\sigma$", "τ": r"$\tau$",
     "Δ": r"$\Delta$", "Σ": r"$\Sigma$", "✓": r"$\surd$", "✗": r"$\times$",
-    "†": r"\dag{}",
+    "†": r"\dag{}", "§": r"\S{}",
 }  # fmt: skip
 _ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u",
@@ -36,7 +34,7 @@ _MARKS = {
 
 
 def escape(text: str) -> str:
-    r"""Text that LaTeX prints as it is; of a character that it has not, the number is printed.
+    r"""Escape text for LaTeX; a character that it lacks is printed as its number.
 
     >>> escape("50 % ± 3_a"), escape("é")
     ('50 \\% $\\pm$ 3\\_a', "\\'{e}")
@@ -50,22 +48,17 @@ def escape(text: str) -> str:
     )
 
 
-def latex(tokens: Sequence[Token]) -> str:
-    """A cell; links keep their text alone."""
-    return "".join(map(_inline, tokens))
-
-
 def latex_table(table: Table) -> str:
-    """A floating table in the style of booktabs."""
+    """Return a floating table in the style of booktabs."""
     header, *body = (_row(row) for row in (table.header, *table.rows))
     lines = (
-        "% Made from reports/tables.md by the stage page. Needs \\usepackage{booktabs,textcomp}",
+        "% Written by the stage tables. Needs \\usepackage{booktabs,textcomp}",
         "% and, for its quotation marks, \\usepackage[T1]{fontenc}.",
         "\\begin{table}",
         "  \\centering",
-        f"  \\caption{{{escape(table.caption)}}}",
+        f"  \\caption{{{escape(plain(table.caption))}}}",
         f"  \\label{{tab:{table.name}}}",
-        f"  \\begin{{tabular}}{{{table.aligned}}}",
+        f"  \\begin{{tabular}}{{{table.alignment}}}",
         "    \\toprule",
         header,
         "    \\midrule",
@@ -77,16 +70,16 @@ def latex_table(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(cells: Sequence[Cell]) -> str:
-    text = " & ".join(map(latex, cells))
-    # At its beginning they would be options of the line break before them.
+def _row(cells: Sequence[str]) -> str:
+    text = " & ".join("".join(_span(*span) for span in spans(cell)) for cell in cells)
+    # A row that starts with one of these would be read as an option of the line break before it.
     return f"    {'{}' if text.startswith(('[', '*')) else ''}{text} \\\\"
 
 
-def _inline(token: Token) -> str:
-    if token.type == "code_inline":
-        return f"\\texttt{{{escape(token.content)}}}"
-    return _MARKS.get(token.type) or escape(token.content)
+def _span(kind: str, text: str) -> str:
+    if kind == "code_inline":
+        return f"\\texttt{{{escape(text)}}}"
+    return _MARKS.get(kind) or escape(text)
 
 
 def _sign(character: str) -> str:

@@ -1,6 +1,6 @@
 """The paper's own results, Tables I–V, as typed data.
 
-The numbers live in ``published.yaml`` beside this file. Nothing here is measured.
+The numbers live in ``published.yaml`` next to this file. Nothing here is measured.
 """
 
 from collections.abc import Iterable, Sequence

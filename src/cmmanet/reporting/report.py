@@ -1,99 +1,56 @@
-"""The report: one Markdown page, and the headline numbers for DVC.
+"""The report: one document for reports/tables.md and index.html, and the numbers for DVC.
 
-Both are functions of the report's inputs and the packaged transcription of the paper alone.
+Both are functions of the report's inputs and the packaged data on the paper alone. The prose is in
+`templates/report.md.j2`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import Any
 
 from cmmanet.datasets.catalogue import DATASETS
 from cmmanet.evaluation.metrics import METRICS
-from cmmanet.evaluation.records import ArmResult, EvaluateResult
+from cmmanet.evaluation.records import ArmResult
+from cmmanet.params import PAPER_SAMPLER
 from cmmanet.params.strict import Strict
-from cmmanet.reporting.dataset_tables import dataset_section
-from cmmanet.reporting.environments import dates, devices
-from cmmanet.reporting.inputs import ReportInputs, is_partial, title
-from cmmanet.reporting.markdown import (
-    DASH,
-    bullets,
-    distinct,
-    escape,
-    paragraph,
-    span,
-    table,
-    where,
+from cmmanet.reporting import arm_tables, audit, claims_table, conditions, costs
+from cmmanet.reporting.contrasts import (
+    INCONCLUSIVE,
+    own_contrasts,
+    published_contrasts,
+    uncertainty,
 )
+from cmmanet.reporting.document import Document, Figure, Table, render
+from cmmanet.reporting.formats import signed
+from cmmanet.reporting.inputs import ReportInputs, dataset_heading, is_partial, title
 from cmmanet.reporting.paper_tables import paper_table
-from cmmanet.reporting.published import Paper, load_published
-from cmmanet.reporting.settings import deviation_mark, stated_settings, unmentioned_options
-from cmmanet.reporting.steps import NO_TELLING
-from cmmanet.reporting.summary import summary
-
-READING = (
-    "**R1, R5, R10, R20**: cumulative matching characteristic (CMC), the share of queries with a "
-    "right answer among the first 1, 5, 10, 20 of the gallery, in percent.",
-    "**mAP**: mean average precision as the official MARS code computes it. With right answers at "
-    "ranks r_1 < … < r_R, AP = (1/R) Σ ½ [(i−1)/(r_i−1) + i/r_i], the first term being 1 where "
-    "r_i = 1 (trapezoid). **mAP (step)** is the other common form, AP = (1/R) Σ i/r_i. On MARS the "
-    "two differ by 0.4 to 2.2 points; the paper does not say which it reports. Differences to "
-    "published values are those of the official form.",
-    "**Test frames**: a tracklet's feature is the mean over all its frames (dense), or over the "
-    "first frame of each of N equal chunks (chunk_first). The paper does not say which it uses, "
-    "nor which distance.",
-    "**Queries not in gallery**: some public loaders take the queries' own rows out of the "
-    "gallery, where they are right answers to other queries; on MARS 140 queries then have none. "
-    "Not the official protocol.",
-    "**Protocol mars**: the gallery holds every test tracklet; each query leaves out junk and its "
-    "own identity in its own camera, and distractors count as wrong answers. **Protocol "
-    "two-camera**: queries from one camera, a gallery with one right answer each from the other.",
-    "**88.1 ± 0.4**: mean and sample standard deviation over trials (seeds, or splits where the "
-    "dataset has several; those overlap, so that it is no standard error there). A number without "
-    "± comes from a single trial.",
-    "**(−0.6)**: measured minus published, in percentage points, from the mean as printed. The "
-    "paper gives no spread. **(~−0.6)**: the published value lies within the measured one's 95 % "
-    "interval over the choice of people, so that the two are not told apart. Other trainings that "
-    "interval does not cover, and where every trial has its own split there is none: the lack of "
-    "a tilde proves no difference.",
-    "**+1.2 ± 0.9, resolved**: the gain from one arm to another, and half of its 95 % interval. It "
-    "is taken query by query and trial by trial. Where all trials answer the same queries it "
-    "covers other trainings and other people (Obuchowski and Rockette 1995, Hillis 2007), and is "
-    "never shorter than other people alone make it; where each trial is a random split it is "
-    "Nadeau and Bengio's corrected resampled t (2003). "
-    "Resolved: the interval leaves out zero. The paper's lies outside: the published gain is not "
-    f"in the interval. {NO_TELLING} The spread of trainings is pooled over all arms; nothing is "
-    "corrected for the number of steps. Arms are ranked by nothing else.",
-    "**Re-ranked**: by k-reciprocal encoding (Zhong et al., CVPR 2017). It looks at all queries "
-    "and the whole gallery at once, which a system that answers one query cannot.",
-    "Every number is of the network after its last iteration; none was chosen on test data.",
-)
+from cmmanet.reporting.published import HEADLINE, Paper, load_published, own_arms, steps_to_own
+from cmmanet.reporting.settings import difference, settings_table
+from cmmanet.reporting.summary import extent, headline_numbers, resolved
+from cmmanet.reporting.training_warnings import list_warnings
 
 
-def render_tables(plan: ReportInputs) -> str:
-    """Render the page reports/tables.md."""
+def build_report(plan: ReportInputs) -> Document:
+    """Return the report as a document."""
     paper = load_published()
-    parts = [
-        "# CMMANet: published and measured",
-        paragraph(
-            f"Tables I–V of *{paper.title}* ({paper.authors}), every published row, and under the "
-            "paper's own rows what this repository measured. Values are percent. The colours with "
-            "which the paper marks best results are left out."
-        ),
-        _verdict(plan, paper),
-        summary(plan, paper),
-        "## Status",
-        _status(plan, paper),
-        *(paper_table(published, plan, paper) for published in paper.tables.values()),
-        *(dataset_section(dataset, plan, paper) for dataset in plan.results),
-        "## How to read these numbers",
-        bullets([*READING, _settings()]),
-        "## Slips in the paper",
-        bullets(paper.slips),
-        "## Ambiguities",
-        paragraph(
-            "What the paper leaves open, and what is done here: see the [README](../README.md). "
-            "What another choice would change: [ambiguity.md](ambiguity.md), where it was run."
-        ),
-    ]
-    return "\n\n".join(parts) + "\n"
+    own = own_arms(plan.arms)
+    return render(
+        "report.md.j2",
+        paper=paper,
+        plan=plan,
+        extent=extent(plan, paper),
+        title=title,
+        signed=signed,
+        metrics=METRICS,
+        listed=lambda datasets: " and ".join(map(title, datasets)),
+        runs=conditions.runs_table(plan.results),
+        settings=settings_table(plan.results),
+        tables={number: _paper_part(number, plan, paper, own) for number in paper.tables},
+        audit=_audit(paper),
+        datasets=[_dataset(dataset, plan, paper, own) for dataset in plan.results],
+        inconclusive=INCONCLUSIVE,
+    )
 
 
 class Headline(Strict):
@@ -138,85 +95,130 @@ def _headline(result: ArmResult, plan: ReportInputs) -> Headline:
         trials=len(result.trials),
         partial=result.partial,
         recipe=result.recipe,
-        papers_settings=not deviation_mark(result),
+        papers_settings=not difference(result.config),
         **{metric: result.mean[scoring][metric] for metric in METRICS},
     )
 
 
-def _verdict(plan: ReportInputs, paper: Paper) -> str:
-    """Return the page's first lines: the parts of the paper that were reproduced."""
-    in_paper = [dataset for dataset in DATASETS if paper.tables_on(dataset)]
-    absent = [dataset for dataset in in_paper if dataset not in plan.results]
-    partial = [d for d in in_paper if d in plan.results and is_partial(plan.results[d].values())]
-    full = [dataset for dataset in in_paper if dataset not in {*absent, *partial}]
-    beyond = [dataset for dataset in plan.results if dataset not in in_paper]
-    sentences = [
-        f"**Measured and set beside the published numbers: {_listed(full)}.**"
-        if full
-        else "**No number of the paper is reproduced here yet.**"
-    ]
-    for dataset in full:
-        marks = {arm: deviation_mark(result) for arm, result in plan.results[dataset].items()}
-        texts = where({arm: mark and f"with {mark}" for arm, mark in marks.items()})
-        sentences += [escape(f"{title(dataset)} {text}.") for text in texts]
-    if partial:
-        sentences.append(f"On a part of its data, hence not comparable: {_listed(partial)}.")
-    if absent:
-        sentences.append(f"Not run: {_listed(absent)}.")
-    if beyond:
-        sentences.append(
-            f"Run, though not in the paper: {_listed(beyond)}; those numbers cannot be compared "
-            "with the published ones."
-        )
-    return paragraph(" ".join(sentences))
-
-
-def _settings() -> str:
-    return (
-        f"**Settings**: the paper states {stated_settings()}. In Tables I–V a run that departs "
-        "from any of these says so in its source column, whatever its recipe is called, and so "
-        f"does one with an option that the paper does not mention ({unmentioned_options()}); all "
-        "else the paper leaves open."
-    )
-
-
-def _listed(datasets: Sequence[str]) -> str:
-    return " and ".join(title(dataset) for dataset in datasets)
-
-
-def _status(plan: ReportInputs, paper: Paper) -> str:
-    datasets = [d for d in DATASETS if d in plan.results or paper.tables_on(d)]
-    return table(
-        ["dataset", "in the paper", "run", "arms", "trials", "recipe", "device", "date"],
-        [
-            [
-                title(dataset),
-                ", ".join(paper.tables_on(dataset)) or "no",
-                *_run(list(plan.results.get(dataset, {}).values())),
-            ]
-            for dataset in datasets
+def _paper_part(number: str, plan: ReportInputs, paper: Paper, own: list[str]) -> dict[str, Any]:
+    """Return a table of the paper with its contrasts, and what to know of each dataset."""
+    published = paper.tables[number]
+    run = [dataset for dataset in published.datasets if dataset in plan.results]
+    arms = [plan.headline if arm == HEADLINE else arm for arm in published.arms]
+    shown = {d: [plan.results[d][arm] for arm in arms if arm in plan.results[d]] for d in run}
+    measured = [dataset for dataset in run if shown[dataset] or own]
+    steps = steps_to_own(own, plan.headline)
+    return {
+        "title": f"Table {number}. {published.title}",
+        "table": paper_table(published, plan, own),
+        "contrasts": published_contrasts(published, plan) if published.steps else None,
+        "own": [
+            contrasts
+            for dataset in measured
+            if "baseline" in published.arms
+            and (contrasts := own_contrasts(plan, dataset, steps)) is not None
         ],
-        texts=8,
-    )
+        "conditions": [
+            conditions.line(shown[dataset] or list(plan.results[dataset].values()), plan.scoring)
+            for dataset in measured
+        ],
+        "uncertainty": [
+            (title(dataset), uncertainty(plan.comparisons[dataset]))
+            for dataset in measured
+            if published.steps
+        ],
+        "partial": [title(d) for d in measured if is_partial(plan.results[d].values())],
+        "not_run": [title(dataset) for dataset in published.datasets if dataset not in run],
+        "no_arm": [title(dataset) for dataset in run if dataset not in measured],
+        "other_sampler": HEADLINE in published.arms and bool(run) and plan.sampler != PAPER_SAMPLER,
+        "notes": [paper.notes[d] for d in run if d in paper.notes],
+    }
 
 
-def _run(arms: Sequence[EvaluateResult]) -> list[str]:
-    if not arms:
-        return ["not run", *[DASH] * 5]
+def _audit(paper: Paper) -> dict[str, Any]:
+    found = audit.load_audit()
+    rows = {row for finding in found.findings for row in finding.rows}
+    wrong = {
+        row
+        for finding in found.findings
+        if finding.problem in ("misquoted", "mislabelled")
+        for row in finding.rows
+    }
+    return {
+        "findings": audit.findings_table(),
+        "missing": audit.missing_table(),
+        "consequences": audit.consequences(paper),
+        "rows": len(rows),
+        "wrong": len(wrong),
+        "total": sum(len(paper.tables[number].rows) - 1 for number in ("I", "II")),
+        "first": next(audit.corrected_gains(paper)),
+    }
+
+
+def _dataset(dataset: str, plan: ReportInputs, paper: Paper, own: list[str]) -> dict[str, Any]:
+    """Return everything that the template prints of a dataset."""
+    arms, comparison = plan.results[dataset], plan.comparisons[dataset]
+    claims = plan.claims[dataset]
+    components, sampling = paper.tables["IV"], paper.tables["III"]
+    published = paper.tables_on(dataset)
+    contrasts = None
+    if not published:
+        # The paper's contrasts are judged below its own tables where it has the dataset.
+        steps = [*components.steps, *sampling.steps, *steps_to_own(own, plan.headline)]
+        contrasts = own_contrasts(plan, dataset, steps)
+    every = list(arms.values())
+    return {
+        "name": title(dataset),
+        "heading": dataset_heading(dataset),
+        "folder": dataset,
+        "note": DATASETS[dataset].note,
+        "partial": conditions.missing_data(every),
+        "headline": headline_numbers(dataset, plan, paper),
+        "runs": conditions.count_runs([arms[plan.headline]]),
+        "gains": resolved(comparison),
+        "claims": claims,
+        "verdicts": claims_table.count_verdicts(claims["claims"]),
+        "optimised": claims_table.count_optimised(claims["claims"]),
+        "conditions": conditions.line(every, plan.scoring),
+        "protocol": conditions.protocol(every),
+        "metrics": arm_tables.metrics_table(
+            dataset, arms, sampling.arms | components.arms, plan.scoring, plan.headline
+        ),
+        "contrasts": contrasts,
+        "uncertainty": uncertainty(comparison),
+        "intervals": arm_tables.intervals_table(dataset, arms, plan.scoring, comparison),
+        "identities": comparison.people,
+        "scorings": arm_tables.scorings_tables(dataset, arms, plan.scoring),
+        "reranking": conditions.reranking(every),
+        "warnings": list_warnings(arms),
+        "figures": figures(dataset, plan),
+        "costs": costs.costs_table(f"{title(dataset)}: costs", arms),
+        "noise": costs.noise(arms),
+        "each": arm_tables.runs_tables(dataset, arms, plan.scoring),
+        "attention": _attention(dataset, claims) if claims["measures"] else None,
+    }
+
+
+def _attention(dataset: str, claims: claims_table.Claims) -> dict[str, Any]:
+    tables: list[Table] = claims_table.measures_tables(dataset, claims)
+    if claims["claims"]:
+        tables = [claims_table.comparisons_table(dataset, claims), *tables]
+    return {
+        "summary": claims_table.summary_table(dataset, claims) if claims["claims"] else None,
+        "details": tables,
+        "collapsed": claims_table.collapsed_places(claims),
+    }
+
+
+def figures(dataset: str, plan: ReportInputs) -> Sequence[Figure]:
+    """Return the figures of a dataset, with their files relative to reports/."""
     return [
-        _extent(arms),
-        str(len(arms)),
-        span(len(result.trials) for result in arms),
-        distinct(result.recipe for result in arms),
-        distinct(devices(arms)),
-        dates(arms),
+        Figure(
+            figure.file and f"figures/{dataset}/{figure.file}",
+            figure.title,
+            figure.caption,
+            figure.alt,
+            f"the paper's {figure.paper}" if figure.paper else "",
+        )
+        for figure in plan.figures[dataset]
     ]
-
-
-def _extent(arms: Sequence[EvaluateResult]) -> str:
-    if not is_partial(arms):
-        return "in full"
-    data = next(result.data for result in arms if result.partial)
-    if data.official_frames is None:
-        return "partial data"
-    return f"partial data: {data.found_frames:,} of {data.official_frames:,} frames"

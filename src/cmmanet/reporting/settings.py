@@ -6,7 +6,9 @@ from typing import Any
 
 from cmmanet.evaluation.records import ArmResult
 from cmmanet.params import ArmPlan
-from cmmanet.reporting.markdown import by_arm
+from cmmanet.reporting.document import Table, table
+from cmmanet.reporting.formats import by_arm
+from cmmanet.reporting.inputs import title
 from cmmanet.reporting.published import Setting, load_published
 
 # Shown elsewhere: they name a run, or say how often it was repeated.
@@ -14,19 +16,6 @@ _NAMES = frozenset({"dataset", "arm", "variant", "recipe", "sampler", "seed", "t
 
 # As many deviations as a table's cell can spell out.
 _SPELT_OUT = 2
-
-
-def settings(arms: Sequence[ArmResult]) -> str:
-    """Return every key of the arms' configs, so none can change a number unseen."""
-    flat = {result.arm: _flat(result.config) for result in arms}
-    groups: dict[str, list[str]] = {}
-    for key in next(iter(flat.values())):
-        if key in _NAMES:
-            continue
-        group, _, name = key.partition(".")
-        value = by_arm({arm: _text(config[key]) for arm, config in flat.items()})
-        groups.setdefault(group, []).append(f"{name} {value}".strip())
-    return "; ".join(f"*{group}* {', '.join(parts)}" for group, parts in groups.items())
 
 
 def changes(config: ArmPlan, other: ArmPlan) -> list[str]:
@@ -49,17 +38,11 @@ def changes(config: ArmPlan, other: ArmPlan) -> list[str]:
 def deviations(config: ArmPlan) -> list[str]:
     """Return the settings of the paper that this config departs from, with the paper's value."""
     leaves = _flat(config)
-    found = []
-    for setting in load_published().settings:
-        values = [leaves[key] for key in setting.keys]
-        if setting.product is None:
-            same, text = values == list(setting.values), "×".join(map(_text, values))
-        else:
-            product = math.prod(values)
-            same, text = product == setting.product, _text(product)
-        if not same:
-            found.append(f"{_keys(setting)} {text} (the paper: {_stated(setting)})")
-    return found
+    return [
+        f"{_keys(setting)} {used} (the paper: {_stated(setting)})"
+        for setting in load_published().settings
+        if (used := _used(setting, leaves)) != _stated(setting)
+    ]
 
 
 def additions(config: ArmPlan) -> list[str]:
@@ -72,11 +55,9 @@ def additions(config: ArmPlan) -> list[str]:
     ]
 
 
-def deviation_mark(result: ArmResult) -> str:
-    """Summarise how an arm's config differs from the paper's; empty if it does not."""
-    differing, added = deviations(result.config), additions(result.config)
-    if not differing and not added:
-        return ""
+def difference(config: ArmPlan) -> str:
+    """Summarise how a config differs from the paper's settings; empty if it does not."""
+    differing, added = deviations(config), additions(config)
     parts = [*differing, *added]
     if len(parts) > _SPELT_OUT:
         total = len(load_published().settings)
@@ -85,20 +66,54 @@ def deviation_mark(result: ArmResult) -> str:
             options = "option" if len(added) == 1 else "options"
             paper = "it" if differing else "the paper"
             parts.append(f"{len(added)} {options} that {paper} does not mention")
-    return f"recipe {result.recipe}: {', '.join(parts)}"
+    return ", ".join(parts)
 
 
-def stated_settings() -> str:
-    """Return the settings that the paper states, and where."""
-    return "; ".join(
-        f"{_keys(setting)} {_stated(setting)} ({setting.stated})"
-        for setting in load_published().settings
-    )
+def settings_table(results: Mapping[str, Mapping[str, ArmResult]]) -> Table:
+    """Return every key of the arms' configs on each dataset, next to what the paper states.
+
+    Keys whose product the paper states have a row of their own as well.
+    """
+    paper = load_published()
+    first = next(iter(next(iter(results.values())).values()))
+    stated = {option.key: ("not mentioned", "") for option in paper.unmentioned}
+    for setting in paper.settings:
+        if setting.product is None:
+            values = zip(setting.keys, map(_text, setting.values), strict=True)
+            stated |= {key: (value, setting.stated) for key, value in values}
+    rows = [
+        [key, *stated.get(key, ("", "")), *_on_each(results, [key])]
+        for key in _flat(first.config)
+        if key not in _NAMES
+    ]
+    rows += [
+        [_keys(setting), _stated(setting), setting.stated, *_on_each(results, setting.keys)]
+        for setting in paper.settings
+        if setting.product is not None
+    ]
+    header = ["setting", "the paper", "stated in", *map(title, results)]
+    return table("Settings", header, rows, texts=len(header), detail=True)
 
 
-def unmentioned_options() -> str:
-    """Return the options that the paper does not mention."""
-    return ", ".join(option.key for option in load_published().unmentioned)
+def settings_line(arms: Sequence[ArmResult]) -> str:
+    """Return every key of the arms' configs with its value, as one line."""
+    rows = settings_table({arms[0].dataset: {result.arm: result for result in arms}}).rows
+    return ", ".join(f"{key} {value}" for key, _, _, value in rows)
+
+
+def _on_each(results: Mapping[str, Mapping[str, ArmResult]], keys: Sequence[str]) -> Iterator[str]:
+    """Yield the value of a key, or the product of several, on each dataset."""
+    for arms in results.values():
+        values = {}
+        for arm, result in arms.items():
+            leaves = [_flat(result.config)[key] for key in keys]
+            values[arm] = _text(leaves[0] if len(leaves) == 1 else math.prod(leaves))
+        yield by_arm(values)
+
+
+def _used(setting: Setting, leaves: Mapping[str, Any]) -> str:
+    values = [leaves[key] for key in setting.keys]
+    return "×".join(map(_text, values)) if setting.product is None else _text(math.prod(values))
 
 
 def _keys(setting: Setting) -> str:

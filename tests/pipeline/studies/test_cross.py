@@ -103,7 +103,7 @@ def test_page_has_every_pair_beside_networks_of_the_target(
     cross_table.main()
     page = (project / "reports/cross.md").read_text()
     assert page.index("## MARS → iLIDS-VID") < page.index("## iLIDS-VID → MARS")
-    assert page.count("**partial data:**") == 4, "of each pair both datasets"
+    assert page.count("**Partial data:**") == 4, "of each pair both datasets"
     for arm in ARMS:
         rows = [line for line in page.splitlines() if line.startswith(f"| `{arm}`")]
         trained_on = [[cell.strip() for cell in row.split("|")][2] for row in rows]

@@ -41,7 +41,7 @@ function browse(browser) {
     const which = `Query ${place.value} of ${data.queries.length}`;
     place.setAttribute("aria-valuetext", `${which}: ${query.name}`);
     told.textContent =
-      `${which}, ${query.name}, by ${arm.value}: AP ${percent(found.ap)}, first right answer ` +
+      `${which}, ${query.name}, by ${arm.value}: AP ${percent(found.ap)}, first true match ` +
       `at rank ${found.first_right_rank ?? "–"}, ${right} of the first ${found.rows.length} right.`;
     const answers = element("ol", "answers", "");
     found.rows.forEach((row, rank) => {

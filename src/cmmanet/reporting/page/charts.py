@@ -29,7 +29,7 @@ def cmc_chart(rows: Rows, arms: Sequence[str]) -> dict[str, Any]:
     )
     height = alt.Y(
         "cmc:Q",
-        title="queries with a right answer",
+        title="queries with a true match",
         axis=alt.Axis(format=".0%"),
         scale=alt.Scale(zero=False, padding=8),
     )

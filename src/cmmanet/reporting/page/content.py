@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cmmanet.reporting.figures.entry import Figure
+from cmmanet.reporting.formats import DASH, percent
 from cmmanet.reporting.inputs import title
-from cmmanet.reporting.markdown import DASH, percent
 from cmmanet.reporting.page.charts import Rows, cmc_chart, training_chart
 from cmmanet.reporting.page.images import thumbnail_source
-from cmmanet.reporting.page.markup import figure_anchor
 
 # Of each trial's log: points of its curve, and rows of the table for who does not see curves.
 POINTS, LINES = 200, 12
@@ -20,14 +18,13 @@ _NO_TERMS = {"arm", "trial", "epoch", "iterations"}
 
 @dataclass(frozen=True)
 class DatasetContent:
-    """A dataset's pictures as their stages left them; empty or None where these were not run.
+    """The images, curves and retrievals of a dataset; empty or None if their stages were not run.
 
-    `figures` are the entries of figures.json, `pictures` the PNG files by their names there;
-    `cmc` and `training` are the rows of curves/, `retrievals` is retrievals/<dataset>.json.
+    `pictures` are the PNG files by their names in figures.json; `cmc` and `training` are the rows
+    of curves/, `retrievals` is retrievals/<dataset>.json.
     """
 
     dataset: str
-    figures: Sequence[Figure]
     pictures: Mapping[str, bytes]
     cmc: Rows
     training: Rows
@@ -44,11 +41,6 @@ def dataset_view(shown: DatasetContent, arms: Sequence[str], headline: str) -> d
     return {
         "name": shown.dataset,
         "title": title(shown.dataset),
-        "figures": [
-            (figure.title, figure_anchor(f"figures/{shown.dataset}/{figure.file}"))
-            for figure in shown.figures
-            if figure.file is not None
-        ],
         "cmc": _cmc(shown.cmc, _in_order(shown.cmc, arms)) if shown.cmc else None,
         "training": _training(shown.training, arms) if shown.training else None,
         "retrievals": _retrievals(shown.retrievals, headline) if shown.retrievals else None,

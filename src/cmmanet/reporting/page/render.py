@@ -12,32 +12,36 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cmmanet.evaluation.records import EvaluateResult
 from cmmanet.reporting.colours import RIGHT, WRONG, styles
+from cmmanet.reporting.document import Document, Figure, inline_html
+from cmmanet.reporting.inputs import dataset_heading
 from cmmanet.reporting.page.content import DatasetContent, dataset_view, figure_files
 from cmmanet.reporting.page.images import figure_image
-from cmmanet.reporting.page.markup import marked_up
 from cmmanet.reporting.page.origins import origins
 
 _PROGRAMS = ("shared.js", "charts.js", "browser.js")
 
 
 def render_page(
-    text: str,
+    document: Document,
     arms: Sequence[str],
     headline: str,
     results: Iterable[EvaluateResult],
     datasets: Sequence[DatasetContent],
 ) -> str:
-    """The page of reports/tables.md (`text`) and what there is to look at of each dataset.
+    """Return the report as a page, with the curves and retrievals of each dataset.
 
-    It may load nothing from anywhere, and run no program but its own: by a policy that names
-    each program's digest.
+    A policy keeps it from loading anything and from running any program but its own, whose
+    digests it names.
 
     Raises:
-        ValueError: the text is none of the stage tables, or shows a picture that is not there.
+        ValueError: a figure of the document has no image file.
     """
-    figures = {
+    images = {
         file: figure_image(png) for shown in datasets for file, png in figure_files(shown).items()
     }
+    for block in document.blocks:
+        if isinstance(block, Figure) and block.file and block.file not in images:
+            raise ValueError(f"reports/{block.file}: not there; run the stage figures")
     # Its stub wants the snippet that it documents as optional.
     bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     programs = [bundle, "\n".join(map(_part, _PROGRAMS))]
@@ -48,13 +52,18 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["inline"] = inline_html
     return environment.get_template("page.html.j2").render(
-        page=marked_up(text, figures),
+        document=document,
+        images=images,
         policy=_policy(programs),
         css=_part("page.css"),
         programs=programs,
         vega=vl_convert.get_vega_version(),
-        datasets=[dataset_view(shown, arms, headline) for shown in datasets],
+        datasets={
+            dataset_heading(shown.dataset): dataset_view(shown, arms, headline)
+            for shown in datasets
+        },
         styles=styles(arms),
         right=RIGHT,
         wrong=WRONG,

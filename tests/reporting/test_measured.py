@@ -1,4 +1,4 @@
-"""Tables as CSV."""
+"""Measured numbers as CSV."""
 
 import csv
 import io
@@ -6,14 +6,7 @@ import io
 from reporting import made_up
 
 from cmmanet.evaluation.metrics import METRICS
-from cmmanet.reporting.forms import csv_table, measured_csv
-from cmmanet.reporting.markdown_tables import parser, tables_in
-
-
-def test_a_table_as_csv() -> None:
-    page = '# T\n\n## A\n\n| `a_b` | x |\n|:--|--:|\n| one, "two" | −1 ± 2 |\n'
-    (table,) = tables_in(parser().parse(page))
-    assert csv_table(table) == 'a_b,x\n"one, ""two""",−1 ± 2\n'
+from cmmanet.reporting.measured import measured_csv
 
 
 def test_measured_numbers_keep_all_their_digits() -> None:

@@ -1,21 +1,14 @@
-"""Tables as CSV: as a page prints them, and the measured numbers for programs."""
+"""Every measured number as CSV, for programs."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from cmmanet.evaluation.metrics import METRICS
 from cmmanet.evaluation.records import ArmResult
-from cmmanet.reporting.markdown_tables import Table, plain
+from cmmanet.reporting.document import write_csv
 
 Row = tuple[str, str, str, str, str, str]
-
-
-def csv_table(table: Table) -> str:
-    """Return a table's cells as on the page, without Markdown's marks."""
-    return _csv([plain(cell) for cell in row] for row in (table.header, *table.rows))
 
 
 def measured_csv(results: Iterable[ArmResult]) -> str:
@@ -24,7 +17,7 @@ def measured_csv(results: Iterable[ArmResult]) -> str:
     The trial is its number, or "mean" or "std" over runs.
     """
     header = ("dataset", "arm", "trial", "scoring", "metric", "value")
-    return _csv([header, *(row for result in results for row in _measured(result))])
+    return write_csv([header, *(row for result in results for row in _measured(result))])
 
 
 def _measured(result: ArmResult) -> Iterator[Row]:
@@ -36,9 +29,3 @@ def _measured(result: ArmResult) -> Iterator[Row]:
         for scoring, metrics in scorings.items():
             for metric in METRICS:
                 yield result.dataset, result.arm, trial, scoring, metric, repr(metrics[metric])
-
-
-def _csv(rows: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

@@ -1,19 +1,15 @@
-"""Numbers, Markdown tables and paragraphs as text."""
+"""Numbers and lists of arms as text."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from textwrap import wrap
-
-from tabulate import tabulate
 
 from cmmanet.evaluation.metrics import Scoring
 from cmmanet.evaluation.records import ArmResult
 
 DASH = "–"
-WIDTH = 100
 
 
 def percent(fraction: float | None) -> str:
-    """A fraction as percent with one decimal, without the sign of a rounded-away negative.
+    """Return a fraction as percent with one decimal, without the sign of a rounded-away negative.
 
     >>> percent(0.8812), percent(None)
     ('88.1', '–')
@@ -22,7 +18,7 @@ def percent(fraction: float | None) -> str:
 
 
 def signed(points: float) -> str:
-    """A difference in percentage points, with a real minus sign; zero has no sign.
+    """Return a difference in percentage points, with a real minus sign; zero has no sign.
 
     >>> signed(-0.6), signed(0.25), signed(-0.01)
     ('−0.6', '+0.2', '0.0')
@@ -59,55 +55,13 @@ def against(
     return f"{cell} ({'~' * within}{signed(difference)})"
 
 
-def table(
-    header: Sequence[str], rows: Iterable[Sequence[str]], texts: int, *, last_text: bool = False
-) -> str:
-    """A GitHub-flavoured table: the first `texts` columns flush left, numbers flush right.
-
-    With `last_text` the last column is text too.
-    """
-    align = ["left"] * texts + ["right"] * (len(header) - texts)
-    if last_text:
-        align[-1] = "left"
-    return tabulate(
-        [list(row) for row in rows],
-        headers=list(header),
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=align,
-    )
-
-
-def escape(text: str) -> str:
-    """Text with what Markdown would read as emphasis or as a cell border taken literally."""
-    return text.replace("*", r"\*").replace("|", r"\|")
-
-
-def paragraph(text: str, *, indent: str = "") -> str:
-    """One paragraph, wrapped so that the raw file reads well too."""
-    lines = wrap(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=" " * len(indent),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return "\n".join(lines)
-
-
-def bullets(items: Iterable[str]) -> str:
-    """A list, one wrapped item each."""
-    return "\n".join(paragraph(item, indent="- ") for item in items)
-
-
 def distinct(values: Iterable[str]) -> str:
-    """The different values in the order of their first appearance."""
+    """Return the different values in the order of their first appearance."""
     return " / ".join(dict.fromkeys(values))
 
 
 def by_arm(values: Mapping[str, str]) -> str:
-    """What most arms have, and those that have something else.
+    """Return the value of most arms, and the other arms with theirs.
 
     >>> by_arm({"a": "0.1", "b": "0", "c": "0.1"})
     '0.1 (0 for `b`)'
@@ -119,7 +73,7 @@ def by_arm(values: Mapping[str, str]) -> str:
 
 
 def where(values: Mapping[str, str]) -> list[str]:
-    """Each text that is not empty, behind the names of its arms unless it holds for all.
+    """Return each text that is not empty, after the names of its arms unless it holds for all.
 
     >>> where({"a": "", "b": "with bf16"})
     ['`b` with bf16']
@@ -133,12 +87,12 @@ def where(values: Mapping[str, str]) -> list[str]:
 
 
 def names(arms: Iterable[str]) -> str:
-    """Arms as code."""
+    """Return the arms' names as code."""
     return ", ".join(f"`{arm}`" for arm in arms)
 
 
 def span(values: Iterable[int]) -> str:
-    """A whole number, or the range that several cover.
+    """Return a whole number, or the range that several cover.
 
     >>> span([12180]), span([3, 10, 3])
     ('12,180', '3–10')

@@ -1,4 +1,4 @@
-"""Steps between arms: which there are, what the paper says of them, and what the data say."""
+"""Contrasts between arms: the planned ones, the published values, and the verdicts."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reporting import made_up
-from reporting.pages import tables_of
 
 from cmmanet.evaluation.comparison import Comparison
 from cmmanet.evaluation.uncertainty import Gain
-from cmmanet.reporting.published import load_published, planned_steps
-from cmmanet.reporting.steps import (
-    own_steps,
-    published_steps,
-    sureness,
+from cmmanet.reporting.contrasts import (
+    own_contrasts,
+    published_contrasts,
+    uncertainty,
     verdict,
     with_half_width,
 )
+from cmmanet.reporting.published import load_published, planned_steps
 
 OURS = "cmmanet-random_interval"
 COMPONENTS = [
@@ -53,14 +52,10 @@ def with_gains(compared: Comparison, gains: dict[tuple[str, str, str], Gain]) ->
     return compared.model_copy(update={"steps": tuple(steps)})
 
 
-def rows_of(markdown: str) -> dict[tuple[str, str], list[str]]:
-    """Cells by step and metric."""
-    (table,) = tables_of(markdown).values()
-    return {(step, metric): cells for step, metric, *cells in table[1:]}
-
-
-def steps_of(number: str, plan: Any) -> Any:
-    return rows_of(published_steps(load_published().tables[number], plan))
+def contrasts_of(number: str, plan: Any) -> dict[tuple[str, str], list[str]]:
+    """Cells by contrast and metric."""
+    table = published_contrasts(load_published().tables[number], plan)
+    return {(row[0], row[1]): row[2:] for row in table.rows}
 
 
 def test_planned_steps_are_the_papers_and_those_to_the_users_arms() -> None:
@@ -117,50 +112,49 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("number", PUBLISHED)
-def test_every_published_difference_stands_there_even_where_nothing_was_run(number: str) -> None:
-    report, results = made_up.report(["synthetic"]), made_up.results("synthetic")
-    shown = steps_of(number, made_up.plan(report, results))
-    assert shown == {
+def test_published_differences_are_there_without_a_run(number: str) -> None:
+    plan = made_up.plan(made_up.report(["synthetic"]), made_up.results("synthetic"))
+    assert contrasts_of(number, plan) == {
         (f"`{before}` → `{after}`", metric): [difference, "not run", "–"]
         for (before, after), metrics in PUBLISHED[number].items()
         for metric, difference in metrics.items()
     }
+    assert published_contrasts(load_published().tables[number], plan).detail
 
 
-def test_what_was_measured_stands_beside_it() -> None:
+def test_measured_differences_are_next_to_the_published_ones() -> None:
     arms = [arm for arm in made_up.arms if arm != "single_mam_con"]
     report, results = made_up.report(["mars"], arms), made_up.results("mars", arms=arms)
     comparisons = made_up.comparisons(report, results)
-    told = {
+    gains = {
         ("baseline", "single_mam", "rank1"): gain(1.2, 0.9),
         ("baseline", "single_mam", "rank5"): gain(-2.0, 1.0),
         ("baseline", "single_mam", "map"): gain(0.4, 1.0),
         ("multi_mam", OURS, "rank1"): gain(0.3, 0.8),
         ("multi_mam", OURS, "map"): gain(0.3, None),
     }
-    comparisons["mars"] = with_gains(comparisons["mars"], told)
-    shown = steps_of("IV", made_up.plan(report, results, comparisons))
+    comparisons["mars"] = with_gains(comparisons["mars"], gains)
+    shown = contrasts_of("IV", made_up.plan(report, results, comparisons))
     assert shown["`baseline` → `single_mam`", "MARS R1"] == ["+1.5", "+1.2 ± 0.9", "resolved"]
     assert shown["`baseline` → `single_mam`", "MARS R5"] == [
         "+1.0", "−2.0 ± 1.0", "resolved, the other way"
     ]  # fmt: skip
     assert shown["`baseline` → `single_mam`", "MARS mAP"] == [
-        "+2.9", "+0.4 ± 1.0", "not resolved; the paper's lies outside"
+        "+2.9", "+0.4 ± 1.0", "not resolved, published value outside"
     ]  # fmt: skip
     assert shown[f"`multi_mam` → `{OURS}`", "MARS R1"] == ["+0.7", "+0.3 ± 0.8", "not resolved"]
-    assert shown[f"`multi_mam` → `{OURS}`", "MARS mAP"] == ["+0.2", "+0.3", "no telling"]
-    for metric, difference in {"MARS R1": "+0.9", "MARS R5": "+0.5", "MARS mAP": "+0.1"}.items():
-        assert shown["`single_mam` → `single_mam_con`", metric] == [difference, "not run", "–"]
+    assert shown[f"`multi_mam` → `{OURS}`", "MARS mAP"] == ["+0.2", "+0.3", "inconclusive"]
+    assert shown["`single_mam` → `single_mam_con`", "MARS R1"] == ["+0.9", "not run", "–"]
 
 
-def test_partial_data_are_not_held_against_the_paper() -> None:
+def test_partial_data_are_not_compared_with_the_paper() -> None:
     report = made_up.report(["mars", "ilids-vid"])
     results = {**made_up.results("mars", partial=True), **made_up.results("ilids-vid", 10)}
     comparisons = made_up.comparisons(report, results)
-    told = {("cmmanet-restricted", OURS, "rank1"): gain(-9.0, 1.0)}
+    gains = {("cmmanet-restricted", OURS, "rank1"): gain(-9.0, 1.0)}
     for dataset, compared in comparisons.items():
-        comparisons[dataset] = with_gains(compared, told)
-    shown = steps_of("III", made_up.plan(report, results, comparisons))
+        comparisons[dataset] = with_gains(compared, gains)
+    shown = contrasts_of("III", made_up.plan(report, results, comparisons))
     step = f"`cmmanet-restricted` → `{OURS}`"
     assert shown[step, "MARS R1"] == ["+0.5", "−9.0 ± 1.0", "resolved"]
     assert shown[step, "iLIDS-VID R1"] == ["+2.6", "−9.0 ± 1.0", "resolved, the other way"]
@@ -173,18 +167,18 @@ def test_partial_data_are_not_held_against_the_paper() -> None:
         (gain(-1.2, 0.9), None, "resolved"),
         (gain(0.8, 0.9), None, "not resolved"),
         (gain(1.2, 0.9), 2.0, "resolved"),
-        (gain(1.2, 0.9), 2.2, "resolved; the paper's lies outside"),
-        (gain(1.2, 0.9), 0.2, "resolved; the paper's lies outside"),
+        (gain(1.2, 0.9), 2.2, "resolved, published value outside"),
+        (gain(1.2, 0.9), 0.2, "resolved, published value outside"),
         (gain(-1.2, 0.9), 0.1, "resolved, the other way"),
         (gain(1.2, 0.9), -0.1, "resolved, the other way"),
         # Not resolved has no way: it cannot contradict a sign.
         (gain(-0.5, 0.9), 0.3, "not resolved"),
-        (gain(-0.5, 0.9), 0.5, "not resolved; the paper's lies outside"),
+        (gain(-0.5, 0.9), 0.5, "not resolved, published value outside"),
         # A published gain of nothing has no way either.
-        (gain(1.2, 0.9), 0.0, "resolved; the paper's lies outside"),
+        (gain(1.2, 0.9), 0.0, "resolved, published value outside"),
         (gain(0.2, 0.9), 0.0, "not resolved"),
-        (gain(5.0, None), None, "no telling"),
-        (gain(5.0, None), -5.0, "no telling"),
+        (gain(5.0, None), None, "inconclusive"),
+        (gain(5.0, None), -5.0, "inconclusive"),
     ],
 )
 def test_verdicts(measured: Gain, published: float | None, words: str) -> None:
@@ -208,7 +202,7 @@ def test_a_verdict_says_what_the_interval_holds(
         # Then the two cannot have been resolved to go opposite ways.
         assert words in ("resolved", "not resolved")
     else:
-        assert words.endswith(("the paper's lies outside", "the other way"))
+        assert words.endswith(("published value outside", "the other way"))
 
 
 def test_gains_have_half_of_their_interval() -> None:
@@ -216,53 +210,35 @@ def test_gains_have_half_of_their_interval() -> None:
     assert with_half_width(gain(0.0, None)) == "0.0"
 
 
-def test_own_steps_are_those_that_were_run() -> None:
+def test_own_contrasts_are_those_that_were_run() -> None:
     arms = ["baseline", OURS, "k8"]
     report, results = made_up.report(["mars"], arms), made_up.results("mars", arms=arms)
     comparisons = made_up.comparisons(report, results)
-    told = {(OURS, "k8", "rank1"): gain(2.6, 0.5), (OURS, "k8", "map"): gain(-0.1, 0.5)}
-    comparisons["mars"] = with_gains(comparisons["mars"], told)
+    gains = {(OURS, "k8", "rank1"): gain(2.6, 0.5), (OURS, "k8", "map"): gain(-0.1, 0.5)}
+    comparisons["mars"] = with_gains(comparisons["mars"], gains)
     plan = made_up.plan(report, results, comparisons)
-    text = own_steps(plan, "mars", [("baseline", "single_mam"), (OURS, "k8")])
-    assert rows_of(text) == {
-        (f"`{OURS}` → `k8`", "R1"): ["+2.6 ± 0.5", "resolved"],
-        (f"`{OURS}` → `k8`", "mAP"): ["−0.1 ± 0.5", "not resolved"],
-    }
-    assert own_steps(plan, "mars", [("baseline", "single_mam")]) == ""
-    assert own_steps(plan, "mars", []) == ""
+    table = own_contrasts(plan, "mars", [("baseline", "single_mam"), (OURS, "k8")])
+    assert table is not None and table.rows == [
+        [f"`{OURS}` → `k8`", "+2.6 ± 0.5", "resolved", "−0.1 ± 0.5", "not resolved"]
+    ]
+    assert own_contrasts(plan, "mars", [("baseline", "single_mam")]) is None
+    assert own_contrasts(plan, "mars", []) is None
 
 
-def told(dataset: str, trials: int, arms: int = 6) -> str:
+@pytest.mark.parametrize(
+    ("dataset", "trials", "arms", "facts"),
+    [
+        ("mars", 3, 6, ["1,980 queries from 625", "0.6 points", "10 degrees"]),
+        ("ilids-vid", 10, 6, ["10 overlapping splits", "0.6 points", "45 degrees"]),
+        ("mars", 1, 6, ["one run per arm"]),
+        ("ilids-vid", 4, 1, ["needs several arms"]),
+    ],
+)
+def test_uncertainty_has_its_basis(dataset: str, trials: int, arms: int, facts: list[str]) -> None:
     means = {
         arm: result.mean["cosine.dense"]
         for (_, arm), result in made_up.results(dataset, trials, made_up.arms[:arms]).items()
     }
-    comparison = made_up.comparison(means, [], dataset=dataset, trials=trials)
-    return " ".join(sureness(dataset, comparison).split())
-
-
-def test_sureness_over_trials_of_one_split() -> None:
-    assert told("mars", 3) == (
-        "How sure on MARS: 1,980 queries are of 625 people; trainings of one arm differ by 0.6 "
-        "points of R1 (standard deviation, pooled over arms, 10 degrees of freedom). The intervals "
-        "of gains cover other trainings and other people."
-    )
-
-
-def test_sureness_over_splits() -> None:
-    assert told("ilids-vid", 10) == (
-        "How sure on iLIDS-VID: 10 splits of the same people overlap, which the intervals of gains "
-        "make up for (Nadeau and Bengio's corrected t); trainings of one arm differ by 0.6 points "
-        "of R1 (standard deviation, pooled over arms, 45 degrees of freedom)."
-    )
-
-
-@pytest.mark.parametrize("dataset", ["mars", "ilids-vid"])
-def test_sureness_promises_no_interval_where_there_is_none(dataset: str) -> None:
-    one = told(dataset, 1)
-    assert one.endswith(
-        "there is one trial, so that nobody knows what another training would give."
-    )
-    alone = told(dataset, 4, arms=1)
-    assert alone.endswith("the spread of trainings is taken from several arms, and there is one.")
-    assert "interval" not in one + alone
+    line = uncertainty(made_up.comparison(means, [], dataset=dataset, trials=trials))
+    assert all(fact in line for fact in facts)
+    assert ("degrees of freedom" in line) == (len(facts) == 3)
