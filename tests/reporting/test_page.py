@@ -162,7 +162,9 @@ def test_every_block_is_on_the_page_in_order(page: Page, document: Document) -> 
             texts += block.notes
         for text in texts:
             place = shown.index(" ".join(plain(text).split()), place)
-    assert {"../docs/interpretations.md", "ambiguity.md"} <= {link["href"] for link in page.all("a")}
+    assert {"../docs/interpretations.md", "ambiguity.md"} <= {
+        link["href"] for link in page.all("a")
+    }
 
 
 def test_details_are_folded(page: Page, document: Document) -> None:
