@@ -61,7 +61,7 @@ def _check(store: FrameStore) -> Iterator[tuple[int, list[str]]]:
 
     starts = range(0, len(store), _AT_ONCE)
     # Reading and decoding release the interpreter's lock.
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start, problems in zip(starts, pool.map(check, starts), strict=True):
             yield min(start + _AT_ONCE, len(store)), problems
 

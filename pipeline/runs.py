@@ -15,7 +15,7 @@ from cmmanet.params import ArmPlan
 from cmmanet.training.processes import Processes
 from pipeline.parts import workspace
 from pipeline.parts.command import run
-from pipeline.parts.indexed_data import open_dataset
+from pipeline.parts.indexed_data import open_training_data
 from pipeline.training.request import key_of, request_of, resumable
 from pipeline.training.run import arm_runs
 from pipeline.training.store import RunStore, StoredRun
@@ -64,7 +64,7 @@ def _wanted() -> set[str]:
     ]
     if not plans:
         raise FileNotFoundError("plan: not there; run `python -m pipeline.plan` first")
-    data = {name: open_dataset(name) for name in {plan.dataset for plan in plans}}
+    data = {name: open_training_data(name) for name in {plan.dataset for plan in plans}}
     runs = [each for plan in plans for each in arm_runs(plan, data[plan.dataset])]
     requests = [request_of(each, _ONE) for each in runs]
     return {_use(request, finished) for request in requests for finished in (True, False)}

@@ -137,11 +137,13 @@ class Tracker:
             return
         self._behind.add(run_id)
 
-        def log() -> None:
+        def log() -> bool:
             self._client.log_batch(run_id, metrics=batch)
-            self._behind.discard(run_id)
+            return True
 
-        self._ask(log, None)
+        # Not in `log`: one that is late has left a gap.
+        if self._ask(log, False):
+            self._behind.discard(run_id)
 
     def artifact(self, run_id: str, file: Path) -> None:
         """Keep a copy of a file with the run."""

@@ -297,7 +297,9 @@ def locked(folder: Path, name: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        other = (holder.read_text() if holder.is_file() else "") or "unknown"
+        other = "unknown"
+        with suppress(FileNotFoundError):
+            other = holder.read_text() or other
         raise BlockingIOError(
             f"{name} is being done by another process, {other}: end that one, or let it "
             "finish, then run this again"
@@ -346,7 +348,9 @@ def lease_owner(lease: SoftFileLease) -> str:
 
 
 def _end(compromise: LeaseCompromise) -> None:
-    """End this process if another has taken over its work, after a pause of this one."""
-    if compromise.reason == "owner-changed":
-        print("another process has taken over this work", flush=True)
-        os.kill(os.getpid(), signal.SIGTERM)
+    """End this process when it can no longer keep others away: its lease is not renewed."""
+    print(
+        f"the lease on this work is lost ({compromise.reason}): another process may take it over",
+        flush=True,
+    )
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -111,7 +111,7 @@ class ArmTraining:
     @contextmanager
     def _session(self, run: Run, folder: Path) -> Iterator[Session]:
         device, request = self._processes.device, self._requests[run.number]
-        check_room(run, sum(self._store.find(each) is None for each in self._requests.values()))
+        check_room(run, self._processes)
         clips = run.open_clips()
         first = plan_epoch(run.plan, clips, run.seed, 0)
         machine = machine_of(run, self._processes)

@@ -87,7 +87,6 @@ class MlflowRuns:
         """What MLflow is told of a run, or of the arm itself."""
         any_run = run or self._runs[0]
         plan, data = any_run.plan, any_run.data
-        index = workspace.read_json(data.folder / "index.json", f"index {plan.dataset}")
         config = plan.model_dump(mode="json")
         name = f"{plan.dataset} {plan.arm}"
         folder = workspace.run_folder(plan.dataset, plan.arm)
@@ -110,7 +109,6 @@ class MlflowRuns:
             },
             place={
                 "folder": str(folder.resolve()),
-                "partial": str(index["partial"]).lower(),
             },
             parent=NO_RUN if run is None else self._arm_run,
         )

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import torch
 
 from cmmanet.frames.index import FRAMES
+from cmmanet.frames.members import DEFLATED, STORED
 from cmmanet.training.device import choose_precision, device_name, precision_name
 from cmmanet.training.processes import Processes
 from pipeline.parts import workspace
@@ -106,12 +107,12 @@ def _versions() -> dict[str, str]:
 
 
 def _data_digest(run: Run) -> str:
-    """Return a digest of the training tracklets: identities, lengths, frames and archives."""
+    """Return a digest of the training tracklets: identities, lengths and frames."""
     tracklets = run.data.tracklets
     rows, _ = tracklets.frames_of(run.rows)
-    names, numbers = _frames(run.data.folder / FRAMES, rows.tobytes())
+    frames, numbers = _frames(run.data.folder / FRAMES, rows.tobytes())
     archives = list(run.data.frames["archives"].values())
-    digest = hashlib.sha256("\n".join([names, *(archives[n] for n in numbers)]).encode())
+    digest = hashlib.sha256("\n".join([frames, *(archives[n] for n in numbers)]).encode())
     for values in (tracklets.pid[run.rows], tracklets.length[run.rows]):
         digest.update(values.astype("<i8").tobytes())
     return digest.hexdigest()
@@ -119,7 +120,10 @@ def _data_digest(run: Run) -> str:
 
 @lru_cache(maxsize=16)  # trials and arms share splits
 def _frames(index: Path, rows: bytes) -> tuple[str, list[int]]:
-    """Return a digest of the names of frames, and the numbers of the archives that hold them."""
-    table = pq.read_table(index, columns=["name", "archive"]).take(np.frombuffer(rows, np.int64))
-    names = hashlib.sha256("\n".join(table["name"].to_pylist()).encode())
-    return names.hexdigest(), np.unique(table["archive"].to_numpy()).tolist()
+    """Return a digest of frames, and the numbers of their archives that have no checksums."""
+    columns = ["name", "size", "crc", "archive", "compression"]
+    table = pq.read_table(index, columns=columns).take(np.frombuffer(rows, np.int64))
+    content = [table[column].to_pylist() for column in ("name", "size", "crc")]
+    plain = ~np.isin(table["compression"].to_numpy(), (STORED, DEFLATED))
+    digest = hashlib.sha256(json.dumps(content).encode())
+    return digest.hexdigest(), np.unique(table["archive"].to_numpy()[plain]).tolist()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 
 import torch
 
-from cmmanet.params import ReportPlan, SplitPlan
+from cmmanet.params import ArmPlan, ReportPlan
 from cmmanet.training.build import empty_network
+from cmmanet.training.processes import Processes
 from pipeline.parts import workspace
-from pipeline.training.run import Run
+from pipeline.parts.indexed_data import open_training_data
+from pipeline.training.request import key_of, request_of
+from pipeline.training.run import Run, arm_runs
 
 # Copies of a run's weights: in the store, in the arm's folder and in DVC's cache.
 _COPIES = 3
@@ -19,21 +23,22 @@ _COPIES = 3
 _CHECKPOINTS = 3 * 3
 
 
-def check_room(run: Run, missing: int) -> None:
+def check_room(run: Run, processes: Processes) -> None:
     """Refuse to start where the disk is too small for all runs that the plan still lacks.
 
-    Its own arm lacks `missing` runs; all arms are taken to be as large as this one.
+    All arms are taken to be as large as the arm of `run`.
 
     Raises:
         OSError: with what is needed and what is free.
     """
-    missing += _missing_elsewhere(run)
+    store = workspace.run_store()
+    keys = {key_of(request_of(each, processes)) for each in _planned_runs(run)}
+    missing = sum(not (store / "finished" / key).is_dir() for key in keys)
     identities = len(set(run.data.tracklets.pid[run.rows].tolist()))
     with torch.device("meta"):  # only its shapes count
         network = empty_network(run.plan, identities)
     size = sum(value.numel() * value.element_size() for value in network.state_dict().values())
     needed = size * (_COPIES * missing + _CHECKPOINTS)
-    store = workspace.run_store()
     there = next(folder for folder in (store, *store.parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     if free < needed:
@@ -44,14 +49,12 @@ def check_room(run: Run, missing: int) -> None:
         )
 
 
-def _missing_elsewhere(run: Run) -> int:
-    """Count the runs of other arms in the report that are not in their folders."""
+def _planned_runs(run: Run) -> Iterator[Run]:
+    """Yield the runs of the run's arm, and those of the report's arms on data that are split."""
+    yield from arm_runs(run.plan, run.data)
     report = workspace.read_plan(ReportPlan, "report.json")
-    missing = 0
     for dataset in report.datasets:
-        trials = workspace.read_plan(SplitPlan, f"{dataset}/split.json").trials
-        for arm in report.arms:
-            if (dataset, arm) != (run.plan.dataset, run.plan.arm):
-                trained = len(list(workspace.run_folder(dataset, arm).glob("trial-*")))
-                missing += max(0, trials - trained)
-    return missing
+        if (workspace.data_folder(dataset) / "training.json").is_file():
+            data = open_training_data(dataset)
+            for arm in report.arms:
+                yield from arm_runs(workspace.read_plan(ArmPlan, f"{dataset}/{arm}.json"), data)

@@ -4,7 +4,7 @@ import re
 
 # A password, or a user's name without one, which is a token on the web; it may contain
 # unescaped "/" and "@".
-_USER = re.compile(r"(//|\b)([\w.%+-]*):(?!//)[^\s'\"]*@")
+_USER = re.compile(r"(//)([\w.%+-]*):[^\s\"]*@|(\b)([\w.%+-]*):(?!//)[^\s'\"]*@")
 _TOKEN = re.compile(r"(https?://)[^\s/:@?]+@")
 _QUERY = re.compile(
     r"([?&][\w.-]*(?:pass|pwd|token|secret|sig|key|credential)[\w.-]*=)[^&\s'\"]*", re.IGNORECASE
@@ -30,4 +30,4 @@ def hide_passwords(text: str) -> str:
     >>> hide_passwords("https://token@host/")
     'https://***@host/'
     """
-    return _QUERY.sub(r"\1***", _TOKEN.sub(r"\1***@", _USER.sub(r"\1\2:***@", text)))
+    return _QUERY.sub(r"\1***", _TOKEN.sub(r"\1***@", _USER.sub(r"\1\2\3\4:***@", text)))

@@ -335,7 +335,7 @@ def test_too_small_a_disk_is_refused_before_training(
     # Two arms on two datasets, two runs each.
     with pytest.raises(OSError, match=r"0\.0 GB are free, and the 8 runs .* CMMANET_RUNS"):
         trained()
-    with pytest.raises(OSError, match="the 7 runs"):
+    with pytest.raises(OSError, match="the 8 runs"):
         trained(trial=1)
     sizes.free = 10**12
     assert trained() == [title(0), title(1)]

@@ -109,7 +109,7 @@ def _find_exif(data: bytes) -> bytes:
     """Return the EXIF in a JPEG's segments before its first scan, or nothing."""
     at = 2
     marker, length = _read_segment(data, at)
-    while marker != 0xFFDA:  # start of scan
+    while 0xFF00 <= marker != 0xFFDA:  # until the start of scan
         if marker == 0xFFE1 and data.startswith(_EXIF, at + 4):
             return data[at + 4 : at + 2 + length]
         at += 1 if marker == 0xFFFF else 2 + length  # any marker may have fill bytes before it

@@ -68,7 +68,7 @@ def load_batches(
         except StopIteration:
             return
         except RuntimeError as error:
-            if "timed out" not in str(error):
+            if not str(error).startswith("DataLoader timed out"):
                 raise
             waits += 1
             continue
