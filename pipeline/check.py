@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from cmmanet.frames.archive import ArchiveError, FrameStore
-from cmmanet.frames.decode import DecodeError, decode
+from cmmanet.frames.decode import DecodeError, read_frames
 from cmmanet.frames.index import open_store
 from pipeline.parts import workspace
 from pipeline.parts.command import DatasetName, run
@@ -52,10 +52,8 @@ def _check(store: FrameStore) -> Iterator[tuple[int, list[str]]]:
         problems = []
         for row in range(start, min(start + _AT_ONCE, len(store))):
             try:
-                decode(store.read(row), 1, 1)
-            except DecodeError as error:
-                problems.append(f"{store.describe(row)}: does not decode: {error}; replace it")
-            except ArchiveError as error:
+                read_frames(store, [row], 1, 1)
+            except (ArchiveError, DecodeError) as error:
                 problems.append(str(error))
         return problems
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 COLLAPSED = 0.02
 UNIFORM = 0.98
 
-# Share of the iterations from which on uniform attention is reported, counted from the end of the
-# warm-up, and after which an identity loss is that is no better than guessing.
+# Share of the iterations after which uniform attention (counted from the end of the warm-up) and an
+# identity loss no better than guessing are reported.
 _SETTLED = 0.5
 
 # How close the loss is to the margin, and the distances are to each other, when nothing is
